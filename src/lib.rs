@@ -1,0 +1,4 @@
+//! Gatehouse, a reverse-proxy appliance for the perimeter.
+
+pub mod net;
+pub mod pool;

@@ -1,0 +1,1 @@
+//! Sockets, the ring, the clock and buffers. Knows nothing else of ours.
