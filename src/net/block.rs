@@ -1,0 +1,229 @@
+//! Owned byte buffers, lent from the thread's pool.
+//!
+//! A block is taken when bytes are there to be put into it and goes back when it is dropped, so that
+//! waiting connections own none. Steady state neither allocates nor clears memory.
+
+use std::cell::RefCell;
+
+/// Room of a small block: a usual head, or one full TLS record (2^14 bytes, header and tag).
+pub const SMALL_BYTES: usize = 17 * 1024;
+
+/// Room of a bulk block: four full TLS records with their overhead, so that 64 KiB of a body travel
+/// by one call.
+pub const BULK_BYTES: usize = 68 * 1024;
+
+/// Blocks of each size that a thread keeps for the next taker; more are given back to the allocator.
+const SPARE_MAX: usize = 64;
+
+/// Bytes with room before and behind: `[consumed | filled | room]`.
+#[derive(Debug)]
+pub struct Block {
+    bytes: Box<[u8]>,
+    start: usize,
+    end: usize,
+}
+
+#[derive(Default)]
+struct Pool {
+    small: Vec<Box<[u8]>>,
+    bulk: Vec<Box<[u8]>>,
+}
+
+thread_local! {
+    static POOL: RefCell<Pool> = RefCell::default();
+}
+
+impl Block {
+    /// An empty block of [`SMALL_BYTES`].
+    #[must_use]
+    pub fn small() -> Self {
+        Self::lend(SMALL_BYTES)
+    }
+
+    /// An empty block of [`BULK_BYTES`].
+    #[must_use]
+    pub fn bulk() -> Self {
+        Self::lend(BULK_BYTES)
+    }
+
+    fn lend(size: usize) -> Self {
+        let spare = POOL.with_borrow_mut(|pool| match size {
+            SMALL_BYTES => pool.small.pop(),
+            BULK_BYTES => pool.bulk.pop(),
+            _ => None,
+        });
+        let bytes = spare.unwrap_or_else(|| vec![0; size].into_boxed_slice());
+        Self { bytes, start: 0, end: 0 }
+    }
+
+    /// The bytes that were put and not consumed yet.
+    #[must_use]
+    pub fn filled(&self) -> &[u8] {
+        &self.bytes[self.start..self.end]
+    }
+
+    /// The same, to be changed in place.
+    pub fn filled_mut(&mut self) -> &mut [u8] {
+        &mut self.bytes[self.start..self.end]
+    }
+
+    /// The room behind them.
+    pub fn room(&mut self) -> &mut [u8] {
+        &mut self.bytes[self.end..]
+    }
+
+    /// How long [`Block::room`] is.
+    #[must_use]
+    pub fn room_left(&self) -> usize {
+        self.bytes.len() - self.end
+    }
+
+    /// How many bytes are filled.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.end - self.start
+    }
+
+    /// Whether none are.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.start == self.end
+    }
+
+    /// The first `count` bytes of the room have been filled by somebody.
+    pub fn add(&mut self, count: usize) {
+        assert!(count <= self.room_left(), "no more can be filled than there was room");
+        self.end += count;
+    }
+
+    /// The first `count` filled bytes are done with.
+    pub fn consume(&mut self, count: usize) {
+        assert!(count <= self.len(), "no more can be consumed than was filled");
+        self.start += count;
+        if self.start == self.end {
+            self.clear();
+        }
+    }
+
+    /// Keeps the first `count` filled bytes only.
+    pub fn truncate(&mut self, count: usize) {
+        self.end = self.end.min(self.start + count);
+    }
+
+    /// Forgets everything.
+    pub fn clear(&mut self) {
+        self.start = 0;
+        self.end = 0;
+    }
+
+    /// An empty block leaves `count` bytes free at its front, for [`Block::prepend`].
+    pub fn leave_front(&mut self, count: usize) {
+        assert!(self.is_empty() && count <= self.bytes.len(), "room in front of nothing yet");
+        self.start = count;
+        self.end = count;
+    }
+
+    /// Puts `bytes` before the filled ones; they must fit into the consumed front.
+    pub fn prepend(&mut self, bytes: &[u8]) {
+        assert!(bytes.len() <= self.start, "the front was left free for this");
+        self.start -= bytes.len();
+        self.bytes[self.start..self.start + bytes.len()].copy_from_slice(bytes);
+    }
+
+    /// Appends `bytes`, growing if they do not fit; callers bound what they put by a limit that has
+    /// a name.
+    #[inline]
+    pub fn put(&mut self, bytes: &[u8]) {
+        if bytes.len() > self.room_left() {
+            self.reserve(bytes.len());
+        }
+        self.bytes[self.end..self.end + bytes.len()].copy_from_slice(bytes);
+        self.end += bytes.len();
+    }
+
+    /// Makes room for `count` more bytes: first by moving the filled ones to the front, then by
+    /// growing to twice the size.
+    pub fn reserve(&mut self, count: usize) {
+        if self.room_left() >= count {
+            return;
+        }
+        let needed = self.len() + count;
+        if needed <= self.bytes.len() {
+            self.bytes.copy_within(self.start..self.end, 0);
+        } else {
+            let size = if needed <= BULK_BYTES { BULK_BYTES } else { needed.next_power_of_two() };
+            let mut larger = Self::lend(size);
+            larger.bytes[..self.len()].copy_from_slice(self.filled());
+            std::mem::swap(&mut self.bytes, &mut larger.bytes);
+        }
+        self.end -= self.start;
+        self.start = 0;
+    }
+}
+
+impl Drop for Block {
+    fn drop(&mut self) {
+        let bytes = std::mem::take(&mut self.bytes);
+        // The thread may be ending, and its pool with it: then the block just goes.
+        let _ = POOL.try_with(|pool| {
+            let mut pool = pool.borrow_mut();
+            let spare = match bytes.len() {
+                SMALL_BYTES => &mut pool.small,
+                BULK_BYTES => &mut pool.bulk,
+                _ => return,
+            };
+            if spare.len() < SPARE_MAX {
+                spare.push(bytes);
+            }
+        });
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn bytes_go_through_in_order() {
+        let mut block = Block::small();
+        block.put(b"hello world");
+        block.consume(6);
+        assert_eq!(block.filled(), b"world");
+        block.put(b"!");
+        assert_eq!(block.filled(), b"world!");
+        block.consume(6);
+        assert_eq!(block.room_left(), SMALL_BYTES);
+    }
+
+    #[test]
+    fn a_full_block_moves_then_grows() {
+        let mut block = Block::small();
+        block.put(&[1; SMALL_BYTES]);
+        block.consume(10);
+        block.put(&[2; 10]);
+        assert_eq!((block.len(), block.room_left()), (SMALL_BYTES, 0));
+        block.put(&[3; 1]);
+        assert_eq!(block.len() + block.room_left(), BULK_BYTES);
+        assert_eq!(
+            block.filled()[SMALL_BYTES - 11..],
+            [[1; 1].as_slice(), &[2; 10], &[3]].concat()
+        );
+    }
+
+    #[test]
+    fn a_dropped_block_is_lent_again() {
+        let block = Block::bulk();
+        let address = block.bytes.as_ptr();
+        drop(block);
+        assert_eq!(Block::bulk().bytes.as_ptr(), address);
+    }
+
+    #[test]
+    fn the_front_takes_a_prefix() {
+        let mut block = Block::small();
+        block.leave_front(4);
+        block.put(b"data");
+        block.prepend(b"4\r\n");
+        assert_eq!(block.filled(), b"4\r\ndata");
+    }
+}

@@ -1,0 +1,126 @@
+//! Making sockets: listening ones bound to an adapter, upstream ones that leave by an adapter.
+
+use std::io;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::time::Duration;
+
+use nix::sys::socket::{setsockopt, sockopt};
+use socket2::{Domain, Protocol, SockAddr, Socket, TcpKeepalive, Type};
+
+/// Connections that the kernel completes before we have accepted them, per listening socket.
+const BACKLOG: i32 = 4096;
+
+/// Where to listen.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct Bind {
+    /// Address and port.
+    pub address: SocketAddr,
+    /// The kernel's name of the adapter, if the socket is bound to it.
+    pub interface: Option<String>,
+    /// Keepalive interval and bound on unacknowledged bytes of the connections accepted here.
+    pub keepalive: Duration,
+}
+
+/// A listening socket, shared by the process and one worker.
+#[derive(Debug)]
+pub struct Listening(pub(super) Socket);
+
+impl Listening {
+    /// The address that it really has; differs from the asked one where that left the port open.
+    ///
+    /// # Errors
+    /// What the kernel says.
+    pub fn address(&self) -> io::Result<SocketAddr> {
+        self.0.local_addr()?.as_socket().ok_or_else(|| io::ErrorKind::AddrNotAvailable.into())
+    }
+
+    /// Another handle of the same socket.
+    ///
+    /// # Errors
+    /// No descriptors left.
+    pub fn share(&self) -> io::Result<Self> {
+        Ok(Self(self.0.try_clone()?))
+    }
+}
+
+/// Opens one listening socket; several may be opened for the same place, the kernel spreads clients
+/// over them. The address may come later (`IP_FREEBIND`).
+///
+/// # Errors
+/// The address or port is taken or not permitted, or there is no such adapter.
+pub fn bind(place: &Bind) -> io::Result<Listening> {
+    let socket =
+        Socket::new(Domain::for_address(place.address), Type::STREAM, Some(Protocol::TCP))?;
+    socket.set_reuse_address(true)?;
+    socket.set_reuse_port(true)?;
+    match place.address {
+        SocketAddr::V4(_) => socket.set_freebind_v4(true)?,
+        SocketAddr::V6(_) => {
+            socket.set_only_v6(true)?;
+            socket.set_freebind_v6(true)?;
+        }
+    }
+    if let Some(interface) = &place.interface {
+        socket.bind_device(Some(interface.as_bytes()))?;
+    }
+    // Accepted connections inherit these.
+    prepare(&socket, place.keepalive)?;
+    socket.bind(&place.address.into())?;
+    socket.listen(BACKLOG)?;
+    Ok(Listening(socket))
+}
+
+/// Where to connect to, and how to leave.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct Dial {
+    /// The server.
+    pub to: SocketAddr,
+    /// Our own address on the adapter; the kernel chooses where it is absent.
+    pub from: Option<IpAddr>,
+    /// The adapter that the connection has to leave by.
+    pub interface: Option<String>,
+    /// Keepalive interval and bound on unacknowledged bytes.
+    pub keepalive: Duration,
+}
+
+/// Begins a connect; it ends when the socket becomes writable.
+pub(super) fn dial(dial: &Dial) -> io::Result<Socket> {
+    let kind = Type::STREAM.nonblocking();
+    let socket = Socket::new(Domain::for_address(dial.to), kind, Some(Protocol::TCP))?;
+    if let Some(interface) = &dial.interface {
+        socket.bind_device(Some(interface.as_bytes()))?;
+    }
+    let from = dial.from.filter(|from| from.is_ipv4() == dial.to.is_ipv4());
+    if let Some(from) = from
+        && !from.is_unspecified()
+    {
+        // Without this a port would be taken for good by the bind, before the peer is known.
+        setsockopt(&socket, sockopt::IpBindAddressNoPort, &true)?;
+        socket.bind(&SocketAddr::new(from, 0).into())?;
+    }
+    prepare(&socket, dial.keepalive)?;
+    match socket.connect(&SockAddr::from(dial.to)) {
+        Err(error) if error.raw_os_error() != Some(libc::EINPROGRESS) => Err(error),
+        _ => Ok(socket),
+    }
+}
+
+/// What every connection has, on either side.
+pub(super) fn prepare(socket: &Socket, keepalive: Duration) -> io::Result<()> {
+    socket.set_tcp_nodelay(true)?;
+    if !keepalive.is_zero() {
+        let probing = TcpKeepalive::new().with_time(keepalive).with_interval(keepalive / 4);
+        socket.set_tcp_keepalive(&probing)?;
+        socket.set_tcp_user_timeout(Some(keepalive))?;
+    }
+    Ok(())
+}
+
+/// The address to bind for "any" of the same family.
+#[must_use]
+pub fn any_like(address: IpAddr) -> IpAddr {
+    match address {
+        IpAddr::V4(_) => Ipv4Addr::UNSPECIFIED.into(),
+        IpAddr::V6(_) => Ipv6Addr::UNSPECIFIED.into(),
+    }
+}

@@ -1,0 +1,74 @@
+//! System calls that the libraries we use do not wrap as we need them.
+#![expect(
+    unsafe_code,
+    reason = "borrowing a descriptor by its number is the one unsafe thing here"
+)]
+
+use std::io;
+use std::os::fd::{BorrowedFd, RawFd};
+
+use nix::sched::{CpuSet, sched_getaffinity, sched_setaffinity};
+use nix::sys::resource::{Resource, getrlimit, setrlimit};
+use nix::sys::socket::{MsgFlags, recv, send};
+use nix::unistd::Pid;
+
+/// Takes bytes that are there.
+#[inline]
+pub(super) fn take(fd: RawFd, into: &mut [u8]) -> io::Result<usize> {
+    Ok(recv(fd, into, MsgFlags::MSG_DONTWAIT)?)
+}
+
+/// Gives what the kernel takes now; a closed peer is an error, not a signal.
+#[inline]
+pub(super) fn give(fd: RawFd, bytes: &[u8]) -> io::Result<usize> {
+    Ok(send(fd, bytes, MsgFlags::MSG_DONTWAIT | MsgFlags::MSG_NOSIGNAL)?)
+}
+
+/// Whether something (bytes, the end, an error) could be taken.
+pub(super) fn has_news(fd: RawFd) -> bool {
+    let mut one = [0; 1];
+    let peeked = recv(fd, &mut one, MsgFlags::MSG_DONTWAIT | MsgFlags::MSG_PEEK);
+    peeked != Err(nix::errno::Errno::EAGAIN)
+}
+
+/// The descriptor of a socket whose owner is alive as long as `owner` is borrowed.
+pub(super) fn borrow<T>(_owner: &T, fd: RawFd) -> BorrowedFd<'_> {
+    // SAFETY: callers pass the object that owns `fd`; it cannot be dropped, and so the descriptor
+    // cannot be closed, while the returned value borrows it.
+    unsafe { BorrowedFd::borrow_raw(fd) }
+}
+
+/// Raises the soft limit of open files to the hard one; gives the limit then in force.
+///
+/// # Errors
+/// What the kernel says; the old limit stays.
+pub fn raise_open_file_limit() -> io::Result<u64> {
+    let (_, hard) = getrlimit(Resource::RLIMIT_NOFILE)?;
+    setrlimit(Resource::RLIMIT_NOFILE, hard, hard)?;
+    Ok(hard)
+}
+
+/// The soft limit of open files now.
+#[must_use]
+pub fn open_file_limit() -> u64 {
+    getrlimit(Resource::RLIMIT_NOFILE).map_or(1024, |(soft, _)| soft)
+}
+
+/// The cores that this process may use, lowest first.
+#[must_use]
+pub fn usable_cores() -> Vec<usize> {
+    let Ok(set) = sched_getaffinity(Pid::from_raw(0)) else { return vec![0] };
+    let cores = (0..CpuSet::count()).filter(|&core| set.is_set(core).unwrap_or(false));
+    let cores: Vec<usize> = cores.collect();
+    if cores.is_empty() { vec![0] } else { cores }
+}
+
+/// Binds the calling thread to `core`.
+///
+/// # Errors
+/// What the kernel says, for instance that the core is not among the usable ones.
+pub fn pin_to_core(core: usize) -> io::Result<()> {
+    let mut set = CpuSet::new();
+    set.set(core)?;
+    Ok(sched_setaffinity(Pid::from_raw(0), &set)?)
+}
