@@ -1,0 +1,207 @@
+//! The side that servers see: whom we trust, and whose name we expect.
+
+use std::fmt;
+use std::sync::Arc;
+
+use aws_lc_rs::digest;
+use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
+use rustls::client::{
+    Resumption, UnbufferedClientConnection, WebPkiServerVerifier, verify_server_name,
+};
+use rustls::crypto::{verify_tls12_signature, verify_tls13_signature};
+use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
+use rustls::server::ParsedCertificate;
+use rustls::version::{TLS12, TLS13};
+use rustls::{
+    CertificateError, ClientConfig, DigitallySignedStruct, Error, RootCertStore, SignatureScheme,
+};
+
+use super::{Session, TlsFault, provider};
+
+/// Sessions that are kept to be resumed, per server and name.
+const SESSIONS_MAX: usize = 64;
+
+/// Who may vouch for a server.
+#[derive(Clone, Debug)]
+pub enum Roots {
+    /// The operating system's list.
+    System,
+    /// These authorities; a server that shows one of them as its own certificate is trusted too.
+    These(Vec<CertificateDer<'static>>),
+}
+
+/// How to talk TLS to one server.
+#[derive(Clone, Debug)]
+pub struct ConnectorSettings {
+    /// Who may vouch for it.
+    pub roots: Roots,
+    /// SHA-256 of public keys (SubjectPublicKeyInfo); if any, they replace the chain.
+    pub pin_sha256: Vec<[u8; 32]>,
+    /// The name to verify where it differs from the one that is sent.
+    pub verify: Option<String>,
+    /// Whether the server name is sent at all.
+    pub send_name: bool,
+    /// TLS 1.3 is not offered.
+    pub tls12_only: bool,
+}
+
+/// Opens sessions to one server; those that it remembers are resumed.
+#[derive(Clone)]
+pub struct Connector {
+    config: Arc<ClientConfig>,
+}
+
+impl fmt::Debug for Connector {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Connector(..)")
+    }
+}
+
+impl Connector {
+    /// Prepares everything that does not depend on the single connection.
+    ///
+    /// # Errors
+    /// A sentence for the administrator: an authority that cannot be read, a name that is none.
+    pub fn new(settings: &ConnectorSettings) -> Result<Self, String> {
+        let verify = match &settings.verify {
+            Some(name) => Some(server_name(name)?),
+            None => None,
+        };
+        let verifier = Arc::new(Verifier {
+            chain: chain_verifier(settings)?,
+            shown: match &settings.roots {
+                Roots::System => Vec::new(),
+                Roots::These(certificates) => certificates.clone(),
+            },
+            pins: settings.pin_sha256.clone(),
+            verify,
+        });
+        let versions: &[_] = if settings.tls12_only { &[&TLS12] } else { &[&TLS13, &TLS12] };
+        let builder = ClientConfig::builder_with_provider(provider());
+        let builder = builder.with_protocol_versions(versions).map_err(|e| e.to_string())?;
+        let builder = builder.dangerous().with_custom_certificate_verifier(verifier);
+        let mut config = builder.with_no_client_auth();
+        config.enable_sni = settings.send_name;
+        config.alpn_protocols = vec![b"http/1.1".to_vec()];
+        config.resumption = Resumption::in_memory_sessions(SESSIONS_MAX);
+        Ok(Self { config: Arc::new(config) })
+    }
+
+    /// A new session with a server of this name (a host name or an address literal).
+    ///
+    /// # Errors
+    /// The name is none.
+    pub fn connect(&self, name: &str) -> Result<Session, TlsFault> {
+        let name = server_name(name).map_err(|why| TlsFault(Error::General(why)))?;
+        let connection = UnbufferedClientConnection::new(Arc::clone(&self.config), name);
+        Ok(Session::client(connection.map_err(TlsFault)?))
+    }
+}
+
+fn server_name(name: &str) -> Result<ServerName<'static>, String> {
+    let bare = name.strip_prefix('[').and_then(|rest| rest.strip_suffix(']')).unwrap_or(name);
+    ServerName::try_from(bare.to_owned()).map_err(|_| format!("`{name}` is no server name"))
+}
+
+fn chain_verifier(
+    settings: &ConnectorSettings,
+) -> Result<Option<Arc<WebPkiServerVerifier>>, String> {
+    if !settings.pin_sha256.is_empty() {
+        return Ok(None);
+    }
+    let mut store = RootCertStore::empty();
+    match &settings.roots {
+        Roots::System => {
+            let found = rustls_native_certs::load_native_certs();
+            store.add_parsable_certificates(found.certs);
+        }
+        Roots::These(certificates) => {
+            for certificate in certificates {
+                store.add(certificate.clone()).map_err(|e| format!("not an authority: {e}"))?;
+            }
+        }
+    }
+    let built = WebPkiServerVerifier::builder_with_provider(Arc::new(store), provider()).build();
+    built.map(Some).map_err(|_| "there is no authority to trust".to_owned())
+}
+
+#[derive(Debug)]
+struct Verifier {
+    chain: Option<Arc<WebPkiServerVerifier>>,
+    shown: Vec<CertificateDer<'static>>,
+    pins: Vec<[u8; 32]>,
+    verify: Option<ServerName<'static>>,
+}
+
+impl Verifier {
+    /// A pinned key, or a certificate that stands in the file itself, needs no chain; the name is
+    /// verified all the same.
+    fn is_known(&self, certificate: &CertificateDer<'_>, parsed: &ParsedCertificate<'_>) -> bool {
+        let key = digest::digest(&digest::SHA256, &parsed.subject_public_key_info());
+        self.pins.iter().any(|pin| pin == key.as_ref())
+            || (self.pins.is_empty() && self.shown.iter().any(|shown| shown == certificate))
+    }
+}
+
+/// A certificate that is trusted without a chain still ends.
+fn judge_dates(certificate: &CertificateDer<'_>, now: UnixTime) -> Result<(), Error> {
+    let Ok((_, parsed)) = x509_parser::parse_x509_certificate(certificate) else {
+        return Err(CertificateError::BadEncoding.into());
+    };
+    let now = i64::try_from(now.as_secs()).unwrap_or(i64::MAX);
+    let validity = parsed.validity();
+    if now < validity.not_before.timestamp() {
+        Err(CertificateError::NotValidYet.into())
+    } else if now > validity.not_after.timestamp() {
+        Err(CertificateError::Expired.into())
+    } else {
+        Ok(())
+    }
+}
+
+impl ServerCertVerifier for Verifier {
+    fn verify_server_cert(
+        &self,
+        certificate: &CertificateDer<'_>,
+        intermediates: &[CertificateDer<'_>],
+        name: &ServerName<'_>,
+        ocsp: &[u8],
+        now: UnixTime,
+    ) -> Result<ServerCertVerified, Error> {
+        let name = self.verify.as_ref().unwrap_or(name);
+        let parsed = ParsedCertificate::try_from(certificate)?;
+        if self.is_known(certificate, &parsed) {
+            judge_dates(certificate, now)?;
+            verify_server_name(&parsed, name)?;
+            return Ok(ServerCertVerified::assertion());
+        }
+        match &self.chain {
+            Some(chain) => chain.verify_server_cert(certificate, intermediates, name, ocsp, now),
+            None => Err(CertificateError::ApplicationVerificationFailure.into()),
+        }
+    }
+
+    fn verify_tls12_signature(
+        &self,
+        message: &[u8],
+        certificate: &CertificateDer<'_>,
+        signature: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, Error> {
+        let algorithms = &provider().signature_verification_algorithms;
+        verify_tls12_signature(message, certificate, signature, algorithms)
+    }
+
+    fn verify_tls13_signature(
+        &self,
+        message: &[u8],
+        certificate: &CertificateDer<'_>,
+        signature: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, Error> {
+        let algorithms = &provider().signature_verification_algorithms;
+        verify_tls13_signature(message, certificate, signature, algorithms)
+    }
+
+    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
+        provider().signature_verification_algorithms.supported_schemes()
+    }
+}

@@ -1,0 +1,159 @@
+//! The side that clients see: which certificate a server name gets, and the handshake's start.
+
+use std::collections::HashMap;
+use std::fmt;
+use std::sync::Arc;
+
+use aws_lc_rs::digest;
+use rustls::server::{Acceptor, ClientHello, ResolvesServerCert, UnbufferedServerConnection};
+use rustls::sign::CertifiedKey;
+use rustls::{ServerConfig, SignatureAlgorithm};
+
+use super::tickets::{TicketSecrets, Ticketer};
+use super::{Session, TlsFault, provider};
+
+/// Most bytes of a client's greeting; more is refused before anything is believed.
+const GREETING_BYTES_MAX: usize = 16 * 1024;
+
+/// The number of a set of certificates: two sites with the same number may share a connection.
+pub type Presented = u32;
+
+/// A set of certificates for the same names, and what a client gets that asks for one of them.
+#[derive(Clone, Debug)]
+pub struct Identity {
+    /// Its number, chosen by the caller.
+    pub presented: Presented,
+    config: Arc<ServerConfig>,
+}
+
+impl Identity {
+    /// Clients get the first of `keys` whose kind they can check, ECDSA before RSA.
+    ///
+    /// # Errors
+    /// The library refuses the combination; a sentence why.
+    pub fn new(
+        presented: Presented,
+        mut keys: Vec<Arc<CertifiedKey>>,
+        secrets: &Arc<TicketSecrets>,
+    ) -> Result<Self, String> {
+        keys.sort_by_key(|key| key.key.algorithm() == SignatureAlgorithm::RSA);
+        let identity = fingerprint(&keys);
+        let builder = ServerConfig::builder_with_provider(provider());
+        let builder = builder.with_safe_default_protocol_versions().map_err(|e| e.to_string())?;
+        let mut config =
+            builder.with_no_client_auth().with_cert_resolver(Arc::new(ByAlgorithm(keys)));
+        config.alpn_protocols = vec![b"http/1.1".to_vec()];
+        config.ticketer = Arc::new(Ticketer { secrets: Arc::clone(secrets), identity });
+        // One ticket serves the next connection; each more costs a write per handshake.
+        config.send_tls13_tickets = 1;
+        config.session_storage = Arc::new(rustls::server::NoServerSessionStorage {});
+        Ok(Self { presented, config: Arc::new(config) })
+    }
+}
+
+fn fingerprint(keys: &[Arc<CertifiedKey>]) -> [u8; 32] {
+    let mut hash = digest::Context::new(&digest::SHA256);
+    for certificate in keys.iter().filter_map(|key| key.cert.first()) {
+        hash.update(&u64::try_from(certificate.len()).unwrap_or(u64::MAX).to_be_bytes());
+        hash.update(certificate);
+    }
+    let mut fingerprint = [0; 32];
+    fingerprint.copy_from_slice(hash.finish().as_ref());
+    fingerprint
+}
+
+#[derive(Debug)]
+struct ByAlgorithm(Vec<Arc<CertifiedKey>>);
+
+impl ResolvesServerCert for ByAlgorithm {
+    fn resolve(&self, hello: ClientHello<'_>) -> Option<Arc<CertifiedKey>> {
+        let schemes = hello.signature_schemes();
+        let fitting = self.0.iter().find(|key| key.key.choose_scheme(schemes).is_some());
+        fitting.or(self.0.first()).cloned()
+    }
+}
+
+/// The certificates of one listener by server name.
+#[derive(Clone, Default)]
+pub struct Terminator {
+    exact: HashMap<String, Identity>,
+    /// By what follows the first label, with its dot.
+    wildcard: HashMap<String, Identity>,
+    default: Option<Identity>,
+}
+
+impl fmt::Debug for Terminator {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Terminator").field("names", &self.exact.len()).finish_non_exhaustive()
+    }
+}
+
+/// How a handshake begins, once the client's greeting is whole.
+#[derive(Debug)]
+pub struct Greeting {
+    /// The session to go on with; it has to be given the same bytes from their start.
+    pub session: Session,
+    /// Which certificates the client is shown.
+    pub presented: Presented,
+}
+
+impl Terminator {
+    /// `name` (lower case; `*.` before a wildcard's rest) is answered with `identity`.
+    pub fn add(&mut self, name: &str, identity: &Identity) {
+        match name.strip_prefix('*') {
+            Some(rest) => self.wildcard.insert(rest.to_owned(), identity.clone()),
+            None => self.exact.insert(name.to_owned(), identity.clone()),
+        };
+    }
+
+    /// What clients get that send no name, or one that is not known.
+    pub fn set_default(&mut self, identity: Identity) {
+        self.default = Some(identity);
+    }
+
+    fn find(&self, name: Option<&str>) -> Option<&Identity> {
+        let known = name.and_then(|name| {
+            let rest = || name.find('.').and_then(|dot| name.get(dot..));
+            self.exact.get(name).or_else(|| self.wildcard.get(rest()?))
+        });
+        known.or(self.default.as_ref())
+    }
+
+    /// Reads the client's greeting from everything that came so far; `None` if more has to come.
+    ///
+    /// # Errors
+    /// It is no greeting, or nothing can be shown to this client; `output` gets the alert.
+    pub fn greet(
+        &self,
+        incoming: &[u8],
+        output: &mut Vec<u8>,
+    ) -> Result<Option<Greeting>, TlsFault> {
+        let mut acceptor = Acceptor::default();
+        let mut rest = incoming;
+        while !rest.is_empty() {
+            let read = acceptor.read_tls(&mut rest);
+            if read.is_err() {
+                return Err(TlsFault(rustls::Error::General("greeting too long".to_owned())));
+            }
+        }
+        let accepted = match acceptor.accept() {
+            Ok(Some(accepted)) => accepted,
+            Ok(None) if incoming.len() > GREETING_BYTES_MAX => {
+                return Err(TlsFault(rustls::Error::General("greeting too long".to_owned())));
+            }
+            Ok(None) => return Ok(None),
+            Err((error, mut alert)) => {
+                // Writing into memory cannot fail.
+                let _ = alert.write_all(output);
+                return Err(TlsFault(error));
+            }
+        };
+        let name = accepted.client_hello().server_name().map(str::to_ascii_lowercase);
+        let Some(identity) = self.find(name.as_deref()) else {
+            return Err(TlsFault(rustls::Error::General("no certificate to show".to_owned())));
+        };
+        let connection = UnbufferedServerConnection::new(Arc::clone(&identity.config));
+        let session = Session::server(connection.map_err(TlsFault)?);
+        Ok(Some(Greeting { session, presented: identity.presented }))
+    }
+}

@@ -1,0 +1,283 @@
+//! One TLS connection as bytes in, bytes out.
+
+use std::fmt;
+
+use rustls::client::{ClientConnectionData, UnbufferedClientConnection};
+use rustls::server::{ServerConnectionData, UnbufferedServerConnection};
+use rustls::unbuffered::{
+    ConnectionState, EncodeError, EncryptError, InsufficientSizeError, UnbufferedStatus,
+};
+
+/// Bytes that sealing adds to each started 16 KiB of plaintext, at most: record header, explicit
+/// nonce and tag (RFC 5246 section 6.2.3, RFC 8446 section 5.2).
+pub const SEALED_EXTRA_BYTES: usize = 32;
+
+/// Why a TLS connection cannot go on. The alert that tells the peer is in the output already.
+#[derive(Debug)]
+pub struct TlsFault(pub(super) rustls::Error);
+
+impl fmt::Display for TlsFault {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+/// What became of ciphertext that was handed over.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Received {
+    /// How many bytes at its front are done with; the rest must come again, with more behind it.
+    pub used: usize,
+    /// The handshake is complete.
+    pub established: bool,
+    /// The peer has said that nothing follows.
+    pub ended: bool,
+}
+
+/// A connection's keys and its place in the protocol.
+pub struct Session {
+    side: Side,
+    established: bool,
+    ended: bool,
+}
+
+impl fmt::Debug for Session {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Session").field("established", &self.established).finish_non_exhaustive()
+    }
+}
+
+enum Side {
+    Server(Box<UnbufferedServerConnection>),
+    Client(Box<UnbufferedClientConnection>),
+}
+
+/// The two kinds of connection have the same verbs and no common trait.
+trait Engine {
+    type Data;
+
+    fn process<'c, 'i>(
+        &'c mut self,
+        incoming: &'i mut [u8],
+    ) -> UnbufferedStatus<'c, 'i, Self::Data>;
+}
+
+impl Engine for UnbufferedServerConnection {
+    type Data = ServerConnectionData;
+
+    fn process<'c, 'i>(
+        &'c mut self,
+        incoming: &'i mut [u8],
+    ) -> UnbufferedStatus<'c, 'i, Self::Data> {
+        self.process_tls_records(incoming)
+    }
+}
+
+impl Engine for UnbufferedClientConnection {
+    type Data = ClientConnectionData;
+
+    fn process<'c, 'i>(
+        &'c mut self,
+        incoming: &'i mut [u8],
+    ) -> UnbufferedStatus<'c, 'i, Self::Data> {
+        self.process_tls_records(incoming)
+    }
+}
+
+impl Session {
+    pub(super) fn server(connection: UnbufferedServerConnection) -> Self {
+        Self { side: Side::Server(Box::new(connection)), established: false, ended: false }
+    }
+
+    pub(super) fn client(connection: UnbufferedClientConnection) -> Self {
+        Self { side: Side::Client(Box::new(connection)), established: false, ended: false }
+    }
+
+    /// Works off ciphertext: plaintext goes to `plain`, record by record, and what the peer has to
+    /// get (handshake, tickets, alerts) is appended to `output`.
+    ///
+    /// # Errors
+    /// The peer broke the protocol or cannot be talked to; `output` then ends with the alert.
+    pub fn receive(
+        &mut self,
+        incoming: &mut [u8],
+        plain: impl FnMut(&[u8]),
+        output: &mut Vec<u8>,
+    ) -> Result<Received, TlsFault> {
+        let received = match &mut self.side {
+            Side::Server(connection) => receive(connection.as_mut(), incoming, plain, output),
+            Side::Client(connection) => receive(connection.as_mut(), incoming, plain, output),
+        }?;
+        self.established |= received.established;
+        self.ended |= received.ended;
+        Ok(Received { established: self.established, ended: self.ended, ..received })
+    }
+
+    /// Seals `plain` into the front of `output`, which must have room for it and
+    /// [`SEALED_EXTRA_BYTES`] for each started 16 KiB; gives the sealed length. `incoming` are the
+    /// bytes that the last [`Session::receive`] left.
+    ///
+    /// # Errors
+    /// The handshake is not complete, or the keys are worn out.
+    pub fn seal(
+        &mut self,
+        incoming: &mut [u8],
+        plain: &[u8],
+        output: &mut [u8],
+    ) -> Result<usize, TlsFault> {
+        match &mut self.side {
+            Side::Server(connection) => seal(connection.as_mut(), incoming, Some(plain), output),
+            Side::Client(connection) => seal(connection.as_mut(), incoming, Some(plain), output),
+        }
+    }
+
+    /// Says that nothing follows from us.
+    ///
+    /// # Errors
+    /// The handshake is not complete.
+    pub fn close(&mut self, incoming: &mut [u8], output: &mut [u8]) -> Result<usize, TlsFault> {
+        match &mut self.side {
+            Side::Server(connection) => seal(connection.as_mut(), incoming, None, output),
+            Side::Client(connection) => seal(connection.as_mut(), incoming, None, output),
+        }
+    }
+
+    /// The handshake is complete.
+    #[must_use]
+    pub fn is_established(&self) -> bool {
+        self.established
+    }
+
+    /// Whether this handshake took up an earlier session.
+    #[must_use]
+    pub fn is_resumed(&self) -> bool {
+        let kind = match &self.side {
+            Side::Server(connection) => connection.handshake_kind(),
+            Side::Client(connection) => connection.handshake_kind(),
+        };
+        kind == Some(rustls::HandshakeKind::Resumed)
+    }
+}
+
+fn receive<E: Engine>(
+    engine: &mut E,
+    incoming: &mut [u8],
+    mut plain: impl FnMut(&[u8]),
+    output: &mut Vec<u8>,
+) -> Result<Received, TlsFault> {
+    let mut received = Received::default();
+    loop {
+        let rest = incoming.get_mut(received.used..).unwrap_or_default();
+        let UnbufferedStatus { discard, state, .. } = engine.process(rest);
+        received.used += discard;
+        match state {
+            Ok(ConnectionState::ReadTraffic(mut traffic)) => {
+                while let Some(record) = traffic.next_record() {
+                    let record = record.map_err(TlsFault)?;
+                    received.used += record.discard;
+                    plain(record.payload);
+                }
+            }
+            Ok(ConnectionState::EncodeTlsData(mut data)) => {
+                append(output, |room| data.encode(room).map_err(encode_needs))?;
+            }
+            // The caller sends `output` before anything else, which is all that this state is for.
+            Ok(ConnectionState::TransmitTlsData(sent)) => sent.done(),
+            Ok(ConnectionState::PeerClosed | ConnectionState::Closed) => {
+                received.ended = true;
+                return Ok(received);
+            }
+            Ok(ConnectionState::WriteTraffic(_)) => {
+                received.established = true;
+                return Ok(received);
+            }
+            // Early data is never offered; a state that we do not know asks for more bytes.
+            Ok(_) => return Ok(received),
+            Err(error) => {
+                take_alert(engine, output);
+                return Err(TlsFault(error));
+            }
+        }
+    }
+}
+
+/// After an error the alert that explains it waits to be encoded.
+fn take_alert<E: Engine>(engine: &mut E, output: &mut Vec<u8>) {
+    while let UnbufferedStatus { state: Ok(ConnectionState::EncodeTlsData(mut data)), .. } =
+        engine.process(&mut [])
+    {
+        if append(output, |room| data.encode(room).map_err(encode_needs)).is_err() {
+            return;
+        }
+    }
+}
+
+/// Appends what `write` writes, growing `output` to what it asks for.
+fn append(
+    output: &mut Vec<u8>,
+    mut write: impl FnMut(&mut [u8]) -> Result<usize, Option<usize>>,
+) -> Result<(), TlsFault> {
+    let start = output.len();
+    let mut room = 1024;
+    loop {
+        output.resize(start + room, 0);
+        match write(&mut output[start..]) {
+            Ok(written) => {
+                output.truncate(start + written);
+                return Ok(());
+            }
+            Err(Some(needed)) if needed > room => room = needed,
+            Err(_) => {
+                output.truncate(start);
+                return Err(worn_out());
+            }
+        }
+    }
+}
+
+fn encode_needs(error: EncodeError) -> Option<usize> {
+    match error {
+        EncodeError::InsufficientSize(InsufficientSizeError { required_size }) => {
+            Some(required_size)
+        }
+        EncodeError::AlreadyEncoded => None,
+    }
+}
+
+/// Seals `plain`, or the closing alert where that is `None`.
+fn seal<E: Engine>(
+    engine: &mut E,
+    incoming: &mut [u8],
+    plain: Option<&[u8]>,
+    output: &mut [u8],
+) -> Result<usize, TlsFault> {
+    let mut written = 0;
+    loop {
+        let UnbufferedStatus { state, .. } = engine.process(incoming);
+        let room = output.get_mut(written..).unwrap_or_default();
+        match state.map_err(TlsFault)? {
+            ConnectionState::WriteTraffic(mut traffic) => {
+                let sealed = match plain {
+                    Some(plain) => traffic.encrypt(plain, room),
+                    None => traffic.queue_close_notify(room),
+                };
+                return match sealed {
+                    Ok(count) => Ok(written + count),
+                    Err(EncryptError::InsufficientSize(_) | EncryptError::EncryptExhausted) => {
+                        Err(worn_out())
+                    }
+                };
+            }
+            // An answer that the protocol owes (a key update) goes first.
+            ConnectionState::EncodeTlsData(mut data) => {
+                written += data.encode(room).map_err(|_| worn_out())?;
+            }
+            ConnectionState::TransmitTlsData(sent) => sent.done(),
+            ConnectionState::PeerClosed => {}
+            _ => return Err(TlsFault(rustls::Error::HandshakeNotComplete)),
+        }
+    }
+}
+
+fn worn_out() -> TlsFault {
+    TlsFault(rustls::Error::EncryptError)
+}
