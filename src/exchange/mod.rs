@@ -1,0 +1,7 @@
+//! One request and its answer as decisions: whose fault, whether to retry, whether to reuse.
+
+mod failure;
+mod settle;
+
+pub use failure::{ClientFault, Failure, ProxyFault, UpstreamFault};
+pub use settle::{Ending, RETRY_WITHIN, Settled, Sent, may_retry, may_send_elsewhere, settle};

@@ -1,0 +1,317 @@
+//! A connection's bytes, plain or inside TLS.
+//!
+//! Taking and giving never wait and hold no borrow over a wait, so that both directions of a
+//! connection may be at work side by side. Ciphertext lies in lent blocks only while it is under
+//! way: an idle stream owns its socket and its keys.
+
+use std::cell::RefCell;
+use std::io;
+use std::net::Shutdown;
+
+use crate::net::{BULK_BYTES, Block, SMALL_BYTES, Socket};
+use crate::tls::{Received, SEALED_EXTRA_BYTES, Session, TlsFault};
+
+use super::alarm::{Alarm, TimedOut, Which};
+
+/// Plaintext bytes of a full TLS record.
+const RECORD_BYTES: usize = 16 * 1024;
+
+/// What taking found.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Took {
+    /// This many bytes were appended.
+    Bytes(usize),
+    /// Nothing yet.
+    Nothing,
+    /// Nothing any more.
+    End,
+}
+
+/// Why a stream cannot be used any more.
+#[derive(Debug)]
+pub(super) enum Broken {
+    /// The connection's own error.
+    Socket(io::Error),
+    /// Its TLS.
+    Tls(TlsFault),
+    /// A deadline passed.
+    TimedOut,
+}
+
+impl From<io::Error> for Broken {
+    fn from(error: io::Error) -> Self {
+        Self::Socket(error)
+    }
+}
+
+impl From<TlsFault> for Broken {
+    fn from(fault: TlsFault) -> Self {
+        Self::Tls(fault)
+    }
+}
+
+impl From<TimedOut> for Broken {
+    fn from(_: TimedOut) -> Self {
+        Self::TimedOut
+    }
+}
+
+#[derive(Debug)]
+pub(super) struct Stream<S> {
+    socket: S,
+    tls: Option<Box<RefCell<Tls>>>,
+}
+
+#[derive(Debug)]
+struct Tls {
+    session: Session,
+    /// Ciphertext that came and is no whole record yet.
+    incoming: Option<Block>,
+    /// Ciphertext that the kernel has not taken yet.
+    outgoing: Option<Block>,
+    /// Handshake messages, tickets and alerts on their way into `outgoing`; empty once established.
+    notes: Vec<u8>,
+}
+
+impl<S: Socket> Stream<S> {
+    pub(super) fn plain(socket: S) -> Self {
+        Self { socket, tls: None }
+    }
+
+    /// A stream whose session has still to shake hands.
+    pub(super) fn secure(socket: S, session: Session) -> Self {
+        let tls = Tls { session, incoming: None, outgoing: None, notes: Vec::new() };
+        Self { socket, tls: Some(Box::new(RefCell::new(tls))) }
+    }
+
+    pub(super) fn socket(&self) -> &S {
+        &self.socket
+    }
+
+    /// Shakes hands; `first` is what has been read already.
+    pub(super) async fn handshake(
+        &self,
+        first: Option<Block>,
+        alarm: &Alarm,
+        which: Which,
+    ) -> Result<(), Broken> {
+        let Some(tls) = &self.tls else { return Ok(()) };
+        tls.borrow_mut().incoming = first;
+        // Servers may speak before the handshake ends; nothing they say is read before it does.
+        let mut early = Block::small();
+        loop {
+            let worked = tls.borrow_mut().work_off(&mut early);
+            let established = tls.borrow().session.is_established();
+            self.flush_all(alarm, which).await?;
+            worked?;
+            if established {
+                break;
+            }
+            alarm.until(which, |cx| self.socket.poll_readable(cx)).await?;
+            if tls.borrow_mut().read(&self.socket, SMALL_BYTES)? == Took::End {
+                return Err(Broken::Socket(io::ErrorKind::UnexpectedEof.into()));
+            }
+        }
+        let mut tls = tls.borrow_mut();
+        tls.notes = Vec::new();
+        // Application bytes that came with the last flight are delivered by the first `take`.
+        if !early.is_empty() {
+            tls.notes = early.filled().to_vec();
+        }
+        Ok(())
+    }
+
+    /// Appends what is there to `into`, which must have room; bounded by that room.
+    pub(super) fn take(&self, into: &mut Block) -> Result<Took, Broken> {
+        let Some(tls) = &self.tls else {
+            debug_assert!(into.room_left() > 0, "a reader brings room");
+            return match self.socket.recv(into.room()) {
+                Ok(0) => Ok(Took::End),
+                Ok(count) => {
+                    into.add(count);
+                    Ok(Took::Bytes(count))
+                }
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => Ok(Took::Nothing),
+                Err(error) => Err(error.into()),
+            };
+        };
+        let took = tls.borrow_mut().take(&self.socket, into);
+        // What the session had to answer goes out now; if the kernel does not take it, the next
+        // writer takes it along.
+        let flushed = tls.borrow_mut().flush(&self.socket);
+        let took = took?;
+        flushed?;
+        Ok(took)
+    }
+
+    /// Whether bytes were decrypted that no `take` has delivered yet.
+    pub(super) fn has_buffered(&self) -> bool {
+        self.tls.as_ref().is_some_and(|tls| !tls.borrow().notes.is_empty())
+    }
+
+    /// Gives all of `bytes`, waiting for the peer to take them until the deadline.
+    pub(super) async fn give_all(
+        &self,
+        mut bytes: &[u8],
+        alarm: &Alarm,
+        which: Which,
+    ) -> Result<(), Broken> {
+        while !bytes.is_empty() {
+            let given = self.give(bytes)?;
+            bytes = bytes.get(given..).unwrap_or_default();
+            if given == 0 {
+                alarm.until(which, |cx| self.socket.poll_writable(cx)).await?;
+            }
+        }
+        self.flush_all(alarm, which).await
+    }
+
+    async fn flush_all(&self, alarm: &Alarm, which: Which) -> Result<(), Broken> {
+        let Some(tls) = &self.tls else { return Ok(()) };
+        loop {
+            let flushed = tls.borrow_mut().flush(&self.socket)?;
+            if flushed {
+                return Ok(());
+            }
+            alarm.until(which, |cx| self.socket.poll_writable(cx)).await?;
+        }
+    }
+
+    /// Gives some of `bytes`; 0 if none are taken now.
+    pub(super) fn give(&self, bytes: &[u8]) -> Result<usize, Broken> {
+        if let Some(tls) = &self.tls {
+            return tls.borrow_mut().give(&self.socket, bytes);
+        }
+        match self.socket.send(bytes) {
+            Ok(count) => Ok(count),
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => Ok(0),
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    /// Says that nothing follows; does not wait for it to arrive.
+    pub(super) fn end(&self) {
+        if let Some(tls) = &self.tls {
+            let mut tls = tls.borrow_mut();
+            tls.say_close();
+            // A peer that takes nothing more does not get the notice.
+            let _ = tls.flush(&self.socket);
+        }
+        self.socket.shutdown(Shutdown::Write);
+    }
+}
+
+impl Tls {
+    fn take<S: Socket>(&mut self, socket: &S, into: &mut Block) -> Result<Took, Broken> {
+        let before = into.len();
+        if !self.notes.is_empty() {
+            into.put(&std::mem::take(&mut self.notes));
+        }
+        // What is decrypted fits into the caller's room, whatever the records' sizes.
+        let room = into.room_left();
+        let held = self.incoming.as_ref().map_or(0, Block::len);
+        let read = self.read(socket, room.saturating_sub(held).clamp(1, BULK_BYTES))?;
+        let ended = self.work_off(into)?.ended;
+        match into.len() - before {
+            0 if ended || read == Took::End => Ok(Took::End),
+            0 => Ok(Took::Nothing),
+            count => Ok(Took::Bytes(count)),
+        }
+    }
+
+    /// Reads ciphertext behind what is there.
+    fn read<S: Socket>(&mut self, socket: &S, most: usize) -> Result<Took, Broken> {
+        let make = || if most > SMALL_BYTES { Block::bulk() } else { Block::small() };
+        let incoming = self.incoming.get_or_insert_with(make);
+        if incoming.room_left() < most.min(RECORD_BYTES / 4) {
+            incoming.reserve(most.min(RECORD_BYTES));
+        }
+        let most = most.min(incoming.room_left());
+        let room = incoming.room().get_mut(..most).unwrap_or_default();
+        let took = match socket.recv(room) {
+            Ok(0) => Took::End,
+            Ok(count) => {
+                incoming.add(count);
+                Took::Bytes(count)
+            }
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => Took::Nothing,
+            Err(error) => return Err(error.into()),
+        };
+        Ok(took)
+    }
+
+    /// Decrypts the whole records that are there.
+    fn work_off(&mut self, into: &mut Block) -> Result<Received, Broken> {
+        let handshake = !self.session.is_established();
+        let mut none = [];
+        let ciphertext = match &mut self.incoming {
+            Some(block) => block.filled_mut(),
+            None => &mut none,
+        };
+        let mut notes = Vec::new();
+        let received = self.session.receive(ciphertext, |plain| into.put(plain), &mut notes);
+        if !notes.is_empty() {
+            self.outgoing.get_or_insert_with(Block::small).put(&notes);
+        }
+        let received = received?;
+        if let Some(block) = &mut self.incoming {
+            block.consume(received.used);
+            if block.is_empty() && !(handshake && !received.established) {
+                self.incoming = None;
+            }
+        }
+        Ok(received)
+    }
+
+    /// Sends what is sealed; whether all of it went.
+    fn flush<S: Socket>(&mut self, socket: &S) -> Result<bool, Broken> {
+        while let Some(outgoing) = &mut self.outgoing {
+            if outgoing.is_empty() {
+                self.outgoing = None;
+                break;
+            }
+            match socket.send(outgoing.filled()) {
+                Ok(count) => outgoing.consume(count),
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(false),
+                Err(error) => return Err(error.into()),
+            }
+        }
+        Ok(true)
+    }
+
+    fn give<S: Socket>(&mut self, socket: &S, bytes: &[u8]) -> Result<usize, Broken> {
+        if !self.flush(socket)? {
+            return Ok(0);
+        }
+        let some = bytes.get(..4 * RECORD_BYTES).unwrap_or(bytes);
+        self.seal(Some(some))?;
+        self.flush(socket)?;
+        Ok(some.len())
+    }
+
+    fn say_close(&mut self) {
+        // A session that never came up has nothing to close.
+        let _ = self.seal(None);
+    }
+
+    /// Seals `plain`, or the closing notice, behind what is still to be sent.
+    fn seal(&mut self, plain: Option<&[u8]>) -> Result<(), Broken> {
+        let length = plain.map_or(0, <[u8]>::len);
+        // One record more for an answer that the protocol may owe first.
+        let needed = length + (length / RECORD_BYTES + 3) * SEALED_EXTRA_BYTES;
+        let make = || if needed > SMALL_BYTES { Block::bulk() } else { Block::small() };
+        let outgoing = self.outgoing.get_or_insert_with(make);
+        outgoing.reserve(needed);
+        let mut none = [];
+        let incoming = match &mut self.incoming {
+            Some(block) => block.filled_mut(),
+            None => &mut none,
+        };
+        let sealed = match plain {
+            Some(plain) => self.session.seal(incoming, plain, outgoing.room())?,
+            None => self.session.close(incoming, outgoing.room())?,
+        };
+        outgoing.add(sealed);
+        Ok(())
+    }
+}
