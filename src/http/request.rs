@@ -1,0 +1,220 @@
+//! Request heads: from bytes to slices and facts, or to the reason for refusal.
+
+use super::field::{FieldSet, Lines, Survey};
+use super::scan::{METHOD_BYTES_MAX, is_token, request_fault};
+use super::target::{Destination, destination};
+use super::{Field, Framing, HeadLimits, Malformed, Method, Parsed, Slots, Version};
+
+/// A request head that was accepted. All slices are of the buffer it was read from.
+#[derive(Clone, Copy, Debug)]
+pub struct RequestHead<'h, 'b> {
+    /// The method as sent, a token of at most 64 bytes.
+    pub method: &'b [u8],
+    /// The target as sent: printable ASCII without `#`.
+    pub target: &'b [u8],
+    /// The field lines in the order they came.
+    pub fields: &'h [Field<'b>],
+    /// Length of the head in the buffer: with its blank line, and with an empty line before it.
+    pub bytes: usize,
+    /// The authority from Host, with its port if one was sent. HTTP/1.0 without Host has that of
+    /// an absolute target, or an empty slice.
+    pub host: &'b [u8],
+    /// Path and query to forward: the client's own bytes, beginning with `/`, or `*` for OPTIONS.
+    pub path: &'b [u8],
+    /// What follows from the head.
+    pub facts: RequestFacts,
+    pub(super) lines: Lines<'h, 'b>,
+    pub(super) dropped: FieldSet,
+    pub(super) forwarded: FieldSet,
+    /// HTTP/1.0 came without Host; upstream needs one.
+    pub(super) host_missing: bool,
+}
+
+/// What a request asks of the connections it travels on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct RequestFacts {
+    /// The method.
+    pub method: Method,
+    /// The client's version.
+    pub version: Version,
+    /// How its body ends; never [`Framing::UntilClose`].
+    pub framing: Framing,
+    /// Whether the client means to send another request (RFC 9112 section 9.3).
+    pub keep_alive: bool,
+    /// The client waits for a 100 before it sends the body that is due (RFC 9110 section
+    /// 10.1.1). False in HTTP/1.0 and when no body is due.
+    pub expect_continue: bool,
+    /// May be forwarded as an upgrade: GET, HTTP/1.1, no body, Connection names upgrade, and one
+    /// Upgrade field says exactly `websocket`.
+    pub upgrade_websocket: bool,
+    /// What kind of credential the client shows.
+    pub credential: Credential,
+}
+
+/// What a credential belongs to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Credential {
+    /// No Authorization field.
+    None,
+    /// A scheme known to stand for this request only: Basic, Bearer, Digest, MsRtcOAuth.
+    PerRequest,
+    /// Any other; it may authenticate the connection, as NTLM, Negotiate and Kerberos do.
+    Connection,
+}
+
+/// Reads a request head from the start of `buffer` (RFC 9112 sections 2 to 6). At most one empty
+/// line before it is skipped.
+///
+/// # Errors
+///
+/// The first reason to refuse it, as soon as the bytes show it.
+pub fn parse_request<'h, 'b>(
+    buffer: &'b [u8],
+    slots: &'h mut Slots<'b>,
+    limits: &HeadLimits,
+) -> Result<Parsed<RequestHead<'h, 'b>>, Malformed> {
+    let head = match buffer {
+        [] | [b'\r'] | [b'\r', b'\n'] => return Ok(Parsed::NeedMore),
+        [b'\r', b'\n', head @ ..] => head,
+        _ => buffer,
+    };
+    match head.first() {
+        Some(b'\r' | b'\n') => return Err(Malformed::LineEnd),
+        Some(byte) if !is_token(*byte) => return Err(Malformed::MethodInvalid),
+        _ => {}
+    }
+    let skipped = buffer.len() - head.len();
+    let mut request = httparse::Request::new(&mut []);
+    match request.parse_with_uninit_headers(head, slots.within(limits)) {
+        Ok(httparse::Status::Complete(length)) => {
+            let httparse::Request { method, path, version, headers } = request;
+            let line = Line {
+                method: method.unwrap_or_default().as_bytes(),
+                target: path.unwrap_or_default().as_bytes(),
+                version: if version == Some(1) { Version::Http11 } else { Version::Http10 },
+            };
+            let head = head.get(..length).unwrap_or_default();
+            let bytes = skipped + length;
+            accept(line, Lines { head, fields: headers }, bytes, limits).map(Parsed::Complete)
+        }
+        Ok(httparse::Status::Partial) => {
+            request_fault(head, limits)?;
+            if buffer.len() >= limits.head_bytes_max {
+                return Err(Malformed::HeadTooLong);
+            }
+            Ok(Parsed::NeedMore)
+        }
+        Err(_) => Err(request_fault(head, limits).err().unwrap_or(Malformed::StartLine)),
+    }
+}
+
+/// A request line as the tokeniser cut it.
+struct Line<'b> {
+    method: &'b [u8],
+    target: &'b [u8],
+    version: Version,
+}
+
+/// Judges a complete head.
+fn accept<'h, 'b>(
+    line: Line<'b>,
+    lines: Lines<'h, 'b>,
+    bytes: usize,
+    limits: &HeadLimits,
+) -> Result<RequestHead<'h, 'b>, Malformed> {
+    request_line(&line, &lines, limits)?;
+    let survey = Survey::take(&lines, limits)?;
+    if bytes > limits.head_bytes_max {
+        return Err(Malformed::HeadTooLong);
+    }
+    if survey.host.is_none() && line.version == Version::Http11 {
+        return Err(Malformed::HostMissing);
+    }
+    let method = Method::of(line.method);
+    let Destination { host, path } =
+        destination(line.target, survey.host, method == Method::Options)?;
+    let framing = survey.framing(line.version)?;
+    let modern = line.version == Version::Http11;
+    let bodiless = matches!(framing, Framing::None | Framing::Length(0));
+    let facts = RequestFacts {
+        method,
+        version: line.version,
+        framing,
+        keep_alive: survey.keep_alive(line.version),
+        expect_continue: survey.expects && modern && !bodiless,
+        upgrade_websocket: method == Method::Get && modern && bodiless && survey.websocket(),
+        credential: credential(&survey, lines.fields),
+    };
+    Ok(RequestHead {
+        method: line.method,
+        target: line.target,
+        fields: lines.fields,
+        bytes,
+        host,
+        path,
+        facts,
+        lines,
+        dropped: survey.dropped,
+        forwarded: survey.forwarded,
+        host_missing: survey.host.is_none(),
+    })
+}
+
+/// What the tokeniser leaves open about the request line.
+fn request_line(
+    line: &Line<'_>,
+    lines: &Lines<'_, '_>,
+    limits: &HeadLimits,
+) -> Result<(), Malformed> {
+    let whole = lines.start_line().ok_or(Malformed::LineEnd)?;
+    if line.method.len() > METHOD_BYTES_MAX {
+        return Err(Malformed::MethodTooLong);
+    }
+    if line.target.len() > limits.target_bytes_max {
+        return Err(Malformed::TargetTooLong);
+    }
+    // method SP target SP HTTP/1.x: a line of another length holds something else besides.
+    if whole.len() != line.method.len() + line.target.len() + 10 {
+        return Err(Malformed::StartLine);
+    }
+    if !line.target.is_ascii() || memchr::memchr(b'#', line.target).is_some() {
+        return Err(Malformed::TargetInvalid);
+    }
+    match line.method {
+        b"CONNECT" => Err(Malformed::MethodConnect),
+        b"TRACE" => Err(Malformed::MethodTrace),
+        _ => Ok(()),
+    }
+}
+
+/// The strongest claim that any Authorization field makes (RFC 9110 section 11.4).
+fn credential(survey: &Survey<'_>, fields: &[Field<'_>]) -> Credential {
+    let mut strongest = Credential::None;
+    for field in survey.authentications.iter().filter_map(|index| fields.get(index)) {
+        if !field.name.eq_ignore_ascii_case("authorization") {
+            continue;
+        }
+        if !per_request(field.value) {
+            return Credential::Connection;
+        }
+        strongest = Credential::PerRequest;
+    }
+    strongest
+}
+
+fn per_request(value: &[u8]) -> bool {
+    const KNOWN: [&[u8]; 4] = [b"basic", b"bearer", b"digest", b"msrtcoauth"];
+    let scheme = value.split(|byte| matches!(byte, b' ' | b'\t')).next().unwrap_or_default();
+    KNOWN.iter().any(|known| scheme.eq_ignore_ascii_case(known)) && !names_connection_scheme(value)
+}
+
+/// Whether an element of the list begins with `Nego`, `NTLM` or `Kerberos`, in any case. Commas in
+/// quoted strings count as well: a pin too many costs a connection, one too few an identity.
+pub(super) fn names_connection_scheme(value: &[u8]) -> bool {
+    value.split(|byte| *byte == b',').map(super::field::trim).any(|element| {
+        let begins = |with: &[u8]| {
+            element.get(..with.len()).is_some_and(|start| start.eq_ignore_ascii_case(with))
+        };
+        begins(b"nego") || begins(b"ntlm") || begins(b"kerberos")
+    })
+}
