@@ -1,7 +1,9 @@
 //! What the proxy tells about itself: counters and access records. Formats; does not write.
 
 mod counters;
+mod notices;
 mod record;
 
 pub use counters::{Counters, Counts};
+pub use notices::Notices;
 pub use record::{Format, Record, Text};

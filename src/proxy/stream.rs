@@ -7,6 +7,7 @@
 use std::cell::RefCell;
 use std::io;
 use std::net::Shutdown;
+use std::task::{Context, Poll};
 
 use crate::net::{BULK_BYTES, Block, SMALL_BYTES, Socket};
 use crate::tls::{Received, SEALED_EXTRA_BYTES, Session, TlsFault};
@@ -69,8 +70,8 @@ struct Tls {
     incoming: Option<Block>,
     /// Ciphertext that the kernel has not taken yet.
     outgoing: Option<Block>,
-    /// Handshake messages, tickets and alerts on their way into `outgoing`; empty once established.
-    notes: Vec<u8>,
+    /// Plaintext that came together with the end of the handshake.
+    early: Option<Block>,
 }
 
 impl<S: Socket> Stream<S> {
@@ -80,7 +81,7 @@ impl<S: Socket> Stream<S> {
 
     /// A stream whose session has still to shake hands.
     pub(super) fn secure(socket: S, session: Session) -> Self {
-        let tls = Tls { session, incoming: None, outgoing: None, notes: Vec::new() };
+        let tls = Tls { session, incoming: None, outgoing: None, early: None };
         Self { socket, tls: Some(Box::new(RefCell::new(tls))) }
     }
 
@@ -97,14 +98,15 @@ impl<S: Socket> Stream<S> {
     ) -> Result<(), Broken> {
         let Some(tls) = &self.tls else { return Ok(()) };
         tls.borrow_mut().incoming = first;
-        // Servers may speak before the handshake ends; nothing they say is read before it does.
         let mut early = Block::small();
         loop {
             let worked = tls.borrow_mut().work_off(&mut early);
-            let established = tls.borrow().session.is_established();
-            self.flush_all(alarm, which).await?;
+            // The answer goes out even if it is an alert; why there is one matters more than
+            // whether the peer takes it.
+            let flushed = self.flush_all(alarm, which).await;
             worked?;
-            if established {
+            flushed?;
+            if tls.borrow().session.is_established() {
                 break;
             }
             alarm.until(which, |cx| self.socket.poll_readable(cx)).await?;
@@ -112,20 +114,23 @@ impl<S: Socket> Stream<S> {
                 return Err(Broken::Socket(io::ErrorKind::UnexpectedEof.into()));
             }
         }
-        let mut tls = tls.borrow_mut();
-        tls.notes = Vec::new();
-        // Application bytes that came with the last flight are delivered by the first `take`.
         if !early.is_empty() {
-            tls.notes = early.filled().to_vec();
+            tls.borrow_mut().early = Some(early);
         }
         Ok(())
     }
 
-    /// Appends what is there to `into`, which must have room; bounded by that room.
-    pub(super) fn take(&self, into: &mut Block) -> Result<Took, Broken> {
+    /// Whether the handshake took up an earlier session.
+    pub(super) fn is_resumed(&self) -> bool {
+        self.tls.as_ref().is_some_and(|tls| tls.borrow().session.is_resumed())
+    }
+
+    /// Appends what is there to `into`: at most `most` bytes, for which there must be room.
+    pub(super) fn take(&self, into: &mut Block, most: usize) -> Result<Took, Broken> {
         let Some(tls) = &self.tls else {
-            debug_assert!(into.room_left() > 0, "a reader brings room");
-            return match self.socket.recv(into.room()) {
+            debug_assert!(most > 0, "a reader brings room");
+            let room = into.room().get_mut(..most).unwrap_or_default();
+            return match self.socket.recv(room) {
                 Ok(0) => Ok(Took::End),
                 Ok(count) => {
                     into.add(count);
@@ -135,7 +140,7 @@ impl<S: Socket> Stream<S> {
                 Err(error) => Err(error.into()),
             };
         };
-        let took = tls.borrow_mut().take(&self.socket, into);
+        let took = tls.borrow_mut().take(&self.socket, into, most);
         // What the session had to answer goes out now; if the kernel does not take it, the next
         // writer takes it along.
         let flushed = tls.borrow_mut().flush(&self.socket);
@@ -144,9 +149,12 @@ impl<S: Socket> Stream<S> {
         Ok(took)
     }
 
-    /// Whether bytes were decrypted that no `take` has delivered yet.
-    pub(super) fn has_buffered(&self) -> bool {
-        self.tls.as_ref().is_some_and(|tls| !tls.borrow().notes.is_empty())
+    /// Ready when a `take` would find something.
+    pub(super) fn poll_readable(&self, cx: &mut Context<'_>) -> Poll<()> {
+        match &self.tls {
+            Some(tls) if tls.borrow().early.is_some() => Poll::Ready(()),
+            _ => self.socket.poll_readable(cx),
+        }
     }
 
     /// Gives all of `bytes`, waiting for the peer to take them until the deadline.
@@ -202,15 +210,20 @@ impl<S: Socket> Stream<S> {
 }
 
 impl Tls {
-    fn take<S: Socket>(&mut self, socket: &S, into: &mut Block) -> Result<Took, Broken> {
+    /// Plaintext is never longer than its ciphertext, so what is read now fits into `most`; only
+    /// a record that began before may go beyond it, by less than its own length.
+    fn take<S: Socket>(
+        &mut self,
+        socket: &S,
+        into: &mut Block,
+        most: usize,
+    ) -> Result<Took, Broken> {
         let before = into.len();
-        if !self.notes.is_empty() {
-            into.put(&std::mem::take(&mut self.notes));
+        if let Some(early) = self.early.take() {
+            into.put(early.filled());
         }
-        // What is decrypted fits into the caller's room, whatever the records' sizes.
-        let room = into.room_left();
         let held = self.incoming.as_ref().map_or(0, Block::len);
-        let read = self.read(socket, room.saturating_sub(held).clamp(1, BULK_BYTES))?;
+        let read = self.read(socket, most.saturating_sub(held).clamp(1, BULK_BYTES))?;
         let ended = self.work_off(into)?.ended;
         match into.len() - before {
             0 if ended || read == Took::End => Ok(Took::End),

@@ -1,0 +1,113 @@
+//! Which server is asked next.
+
+use super::settings::Balance;
+
+/// What is known about a server at the moment of choosing.
+#[derive(Clone, Copy, Debug)]
+pub struct Candidate {
+    /// Exchanges under way.
+    pub load: u32,
+    /// Its share against the others'.
+    pub weight: u32,
+    /// Only when no other is left.
+    pub backup: bool,
+    /// It failed in this exchange already.
+    pub tried: bool,
+}
+
+/// Picks one of `count` servers; `turn` moves on by one each time and starts anywhere. `None` if
+/// all were tried.
+pub fn pick(
+    count: usize,
+    candidate: impl Fn(usize) -> Candidate,
+    balance: Balance,
+    turn: usize,
+) -> Option<usize> {
+    let among = |backup| match balance {
+        Balance::RoundRobin => in_turn(count, &candidate, turn, backup),
+        Balance::LeastLoaded => least_loaded(count, &candidate, turn, backup),
+    };
+    among(false).or_else(|| among(true))
+}
+
+fn usable(candidate: Candidate, backup: bool) -> bool {
+    !candidate.tried && candidate.backup == backup && candidate.weight > 0
+}
+
+/// Each server in turn, as often as its weight says.
+fn in_turn(
+    count: usize,
+    candidate: &impl Fn(usize) -> Candidate,
+    turn: usize,
+    backup: bool,
+) -> Option<usize> {
+    let fitting = || (0..count).filter(|&index| usable(candidate(index), backup));
+    let total: usize = fitting().map(|index| candidate(index).weight as usize).sum();
+    let mut left = turn.checked_rem(total)?;
+    fitting().find(|&index| {
+        let weight = candidate(index).weight as usize;
+        let here = left < weight;
+        left = left.saturating_sub(weight);
+        here
+    })
+}
+
+/// The one with the fewest exchanges for its weight; among equals the next in turn.
+fn least_loaded(
+    count: usize,
+    candidate: &impl Fn(usize) -> Candidate,
+    turn: usize,
+    backup: bool,
+) -> Option<usize> {
+    let start = turn.checked_rem(count)?;
+    let from_start = (start..count).chain(0..start);
+    let fitting = from_start.filter(|&index| usable(candidate(index), backup));
+    fitting.min_by(|&left, &right| {
+        let (left, right) = (candidate(left), candidate(right));
+        // load / weight compared without dividing.
+        let ours = u64::from(left.load) * u64::from(right.weight);
+        ours.cmp(&(u64::from(right.load) * u64::from(left.weight)))
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn server(load: u32, weight: u32) -> Candidate {
+        Candidate { load, weight, backup: false, tried: false }
+    }
+
+    #[track_caller]
+    fn check(servers: &[Candidate], balance: Balance, expected: &[usize]) {
+        let picked: Vec<usize> = (0..expected.len())
+            .map(|turn| pick(servers.len(), |index| servers[index], balance, turn).unwrap())
+            .collect();
+        assert_eq!(picked, expected);
+    }
+
+    #[test]
+    fn round_robin_follows_the_weights() {
+        let servers = [server(9, 1), server(0, 2), server(0, 0)];
+        check(&servers, Balance::RoundRobin, &[0, 1, 1, 0, 1, 1]);
+    }
+
+    #[test]
+    fn least_loaded_counts_by_weight_and_shares_ties() {
+        check(&[server(3, 1), server(2, 1)], Balance::LeastLoaded, &[1, 1]);
+        check(&[server(3, 2), server(2, 1)], Balance::LeastLoaded, &[0, 0]);
+        check(&[server(1, 1), server(1, 1)], Balance::LeastLoaded, &[0, 1, 0]);
+    }
+
+    #[test]
+    fn backup_and_tried_servers_wait_for_their_turn() {
+        let backup = Candidate { backup: true, ..server(0, 1) };
+        let tried = Candidate { tried: true, ..server(0, 1) };
+        for balance in [Balance::RoundRobin, Balance::LeastLoaded] {
+            check(&[backup, server(9, 1)], balance, &[1, 1]);
+            check(&[backup, tried], balance, &[0, 0]);
+            assert_eq!(pick(1, |_| tried, balance, 0), None);
+            assert_eq!(pick(0, |_| tried, balance, 0), None);
+        }
+    }
+}

@@ -1,0 +1,242 @@
+//! Clients come in: one task accepts for a listener, one task serves each client.
+
+use std::cell::RefCell;
+use std::future::{Future, poll_fn};
+use std::io;
+use std::net::SocketAddr;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::pin::pin;
+use std::rc::Rc;
+use std::sync::atomic::Ordering;
+use std::task::Poll;
+
+use crate::exchange::ProxyFault;
+use crate::net::{Acceptor, Block, Listening, Machine, Ring, Socket, UringSocket};
+use crate::site::ListenerId;
+use crate::tls::Presented;
+
+use super::alarm::{Alarm, Which};
+use super::client::Client;
+use super::obtain::no_descriptors;
+use super::stream::Stream;
+use super::worker::Worker;
+
+/// Clients accepted in one go before others get their turn.
+const BATCH_MAX: usize = 64;
+
+/// Descriptors kept aside, so that clients beyond the limit can be told so.
+const SPARES: usize = 8;
+
+/// Descriptors that are given up for a client when no other is left.
+struct Spares {
+    listening: Listening,
+    kept: RefCell<Vec<Listening>>,
+}
+
+/// One spare in use; it is taken back when the client has gone.
+struct Spare(Rc<Spares>);
+
+impl Spares {
+    fn new(listening: Listening) -> Rc<Self> {
+        let spares = Rc::new(Self { listening, kept: RefCell::default() });
+        spares.refill();
+        spares
+    }
+
+    fn refill(&self) {
+        let mut kept = self.kept.borrow_mut();
+        while kept.len() < SPARES {
+            let Ok(spare) = self.listening.share() else { return };
+            kept.push(spare);
+        }
+    }
+
+    fn spend(self: &Rc<Self>) -> Option<Spare> {
+        self.kept.borrow_mut().pop().map(|_| Spare(Rc::clone(self)))
+    }
+}
+
+impl Drop for Spare {
+    fn drop(&mut self) {
+        // The client's own descriptor is closed a moment later; the accept loop refills too.
+        self.0.refill();
+    }
+}
+
+/// Accepts clients of one listening socket until `stopped`, then what was waiting already.
+pub async fn serve_listener(
+    worker: Rc<Worker<Ring>>,
+    listener: ListenerId,
+    listening: Listening,
+    stopped: impl Fn() -> bool,
+) -> io::Result<()> {
+    let spares = Spares::new(listening.share()?);
+    let acceptor = Acceptor::new(listening)?;
+    let alarm = worker.alarms.open();
+    loop {
+        // The tick wakes this wait, so that a stop is seen.
+        alarm.set(Which::Client, std::time::Duration::ZERO);
+        let waited = alarm.until(Which::Client, |cx| acceptor.poll_ready(cx)).await;
+        if waited.is_ok() || stopped() {
+            accept_waiting(&worker, listener, &acceptor, &spares);
+        }
+        if stopped() {
+            return Ok(());
+        }
+        spares.refill();
+    }
+}
+
+fn accept_waiting(
+    worker: &Rc<Worker<Ring>>,
+    listener: ListenerId,
+    acceptor: &Acceptor,
+    spares: &Rc<Spares>,
+) {
+    for _ in 0..BATCH_MAX {
+        let mut spare = None;
+        let mut accepted = acceptor.accept();
+        if accepted.as_ref().is_err_and(no_descriptors) {
+            // An idle upstream connection is worth less than a client.
+            if !worker.idle.drop_one() {
+                spare = spares.spend();
+                if spare.is_none() {
+                    return;
+                }
+            }
+            accepted = acceptor.accept();
+        }
+        match accepted {
+            Ok((socket, peer)) => begin(worker, listener, socket, peer, spare),
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => return,
+            // The client has gone before we came to it; the next one may not.
+            Err(_) => {}
+        }
+    }
+}
+
+fn begin(
+    worker: &Rc<Worker<Ring>>,
+    listener: ListenerId,
+    socket: UringSocket,
+    peer: SocketAddr,
+    spare: Option<Spare>,
+) {
+    let shared = &worker.shared;
+    let before = shared.clients.fetch_add(1, Ordering::Relaxed);
+    let over = before >= worker.view().config.limits.clients_max();
+    let refused = if spare.is_some() {
+        Some(ProxyFault::NoDescriptors)
+    } else {
+        over.then_some(ProxyFault::TooManyClients)
+    };
+    worker.counters.clients.add(1);
+    let served = Rc::clone(worker);
+    worker.machine.spawn(async move {
+        let story = serve_client(Rc::clone(&served), listener, socket, peer, refused);
+        if caught(story).await.is_err() {
+            served.counters.panics.add(1);
+            served.shared.notices.say(&peer.to_string(), "a panic of ours ended this connection");
+        }
+        served.counters.clients_ended.add(1);
+        served.shared.clients.fetch_sub(1, Ordering::Relaxed);
+        drop(spare);
+    });
+}
+
+/// Runs `story`; a panic in it ends it alone.
+async fn caught(story: impl Future<Output = ()>) -> Result<(), ()> {
+    let mut story = pin!(story);
+    poll_fn(|cx| {
+        let polled = catch_unwind(AssertUnwindSafe(|| story.as_mut().poll(cx)));
+        match polled {
+            Ok(Poll::Ready(())) => Poll::Ready(Ok(())),
+            Ok(Poll::Pending) => Poll::Pending,
+            Err(_) => Poll::Ready(Err(())),
+        }
+    })
+    .await
+}
+
+async fn serve_client<M: Machine>(
+    worker: Rc<Worker<M>>,
+    listener: ListenerId,
+    socket: M::Socket,
+    peer: SocketAddr,
+    refused: Option<ProxyFault>,
+) {
+    let alarm = worker.alarms.open();
+    let Some((stream, presented)) = shake_hands(&worker, listener, socket, &alarm).await else {
+        return;
+    };
+    let client = Client {
+        worker,
+        stream,
+        alarm,
+        listener,
+        peer,
+        presented,
+        inbox: None,
+        pins: Vec::new(),
+        refused,
+    };
+    client.serve().await;
+}
+
+/// TLS, where the listener has it; `None` if that fails.
+async fn shake_hands<M: Machine>(
+    worker: &Rc<Worker<M>>,
+    listener: ListenerId,
+    socket: M::Socket,
+    alarm: &Alarm,
+) -> Option<(Stream<M::Socket>, Option<Presented>)> {
+    let view = worker.view();
+    if view.terminator(listener).is_none() {
+        return Some((Stream::plain(socket), None));
+    }
+    alarm.set(Which::Client, view.config.timeouts.handshake);
+    let shaken = secure(&view, listener, socket, alarm).await;
+    match &shaken {
+        Some((stream, _)) => {
+            worker.counters.handshakes.add(1);
+            worker.counters.handshakes_resumed.add(u64::from(stream.is_resumed()));
+        }
+        None => worker.counters.handshakes_failed.add(1),
+    }
+    shaken.map(|(stream, presented)| (stream, Some(presented)))
+}
+
+async fn secure<S: Socket>(
+    view: &super::live::Live,
+    listener: ListenerId,
+    socket: S,
+    alarm: &Alarm,
+) -> Option<(Stream<S>, Presented)> {
+    let terminator = view.terminator(listener)?;
+    let mut block: Option<Block> = None;
+    loop {
+        alarm.until(Which::Client, |cx| socket.poll_readable(cx)).await.ok()?;
+        let greeting = block.get_or_insert_with(Block::small);
+        match socket.recv(greeting.room()) {
+            Ok(0) => return None,
+            Ok(count) => greeting.add(count),
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => continue,
+            Err(_) => return None,
+        }
+        let mut alert = Vec::new();
+        match terminator.greet(greeting.filled(), &mut alert) {
+            Ok(None) if greeting.room_left() == 0 => return None,
+            Ok(None) => {}
+            Ok(Some(greeted)) => {
+                let stream = Stream::secure(socket, greeted.session);
+                let shaken = stream.handshake(block.take(), alarm, Which::Client).await;
+                return shaken.ok().map(|()| (stream, greeted.presented));
+            }
+            Err(_) => {
+                // A client that we cannot talk to gets the alert if it still listens.
+                let _ = socket.send(&alert);
+                return None;
+            }
+        }
+    }
+}

@@ -1,0 +1,380 @@
+//! The answer's way down: interim heads are passed on, the final head is rewritten and goes with
+//! the first body bytes in one piece, the rest follows as it comes.
+
+use crate::exchange::{ClientFault, Failure, UpstreamFault};
+use crate::http::{
+    AnswerPolicy, Chunked, Framing, HeadLimits, Malformed, OutgoingBody, Parsed, ResponseFacts,
+    ResponseTo, Slots, Version, may_decide, parse_response, write_response_with, chunk_size_line,
+};
+use crate::net::{BULK_BYTES, Block, Machine, SMALL_BYTES};
+
+use super::alarm::Which;
+use super::forward::Exchange;
+use super::stream::{Broken, Took};
+use super::upload::{CHUNK_BACK, CHUNK_FRONT, put_chunk, put_last_chunk};
+
+/// How large a server's head may be.
+const LIMITS: HeadLimits = HeadLimits {
+    head_bytes_max: 128 * 1024,
+    field_bytes_max: 64 * 1024,
+    target_bytes_max: 0,
+    fields_max: 256,
+};
+
+/// Interim answers that one exchange may bring.
+const INTERIM_MAX: u32 = 16;
+
+/// A final answer that the client has got to its end.
+#[derive(Debug)]
+pub(super) struct Answered {
+    pub(super) facts: ResponseFacts,
+    /// The server sent nothing behind its end.
+    pub(super) nothing_extra: bool,
+    /// The client's connection may carry another request.
+    pub(super) keep_client: bool,
+    /// The client finds the end of the body by the end of the connection.
+    pub(super) ends_by_close: bool,
+    /// Both sides switched protocols; the bytes that the server sent behind its head.
+    pub(super) tunnel: Option<Block>,
+}
+
+/// Why there is no answer, or not all of it.
+#[derive(Debug)]
+pub(super) enum NoAnswer {
+    /// The connection ended before the first byte.
+    Nothing,
+    Failure(Failure),
+}
+
+impl From<UpstreamFault> for NoAnswer {
+    fn from(fault: UpstreamFault) -> Self {
+        Self::Failure(Failure::Upstream(fault))
+    }
+}
+
+impl From<ClientFault> for NoAnswer {
+    fn from(fault: ClientFault) -> Self {
+        Self::Failure(Failure::Client(fault))
+    }
+}
+
+/// What is sent on of an answer's head.
+struct FinalHead {
+    facts: ResponseFacts,
+    policy: AnswerPolicy,
+    out: Block,
+}
+
+pub(super) async fn answer<M: Machine>(exchange: &Exchange<'_, M>) -> Result<Answered, NoAnswer> {
+    let mut block = None;
+    let head = final_head(exchange, &mut block).await?;
+    let mut rest = block.unwrap_or_else(Block::small);
+    let facts = head.facts;
+    if facts.upgrade_websocket {
+        give(exchange, head.out.filled()).await?;
+        return Ok(Answered {
+            facts,
+            nothing_extra: true,
+            keep_client: false,
+            ends_by_close: true,
+            tunnel: Some(rest),
+        });
+    }
+    let mut body = Body::of(&head);
+    relay(exchange, &mut body, head.out, &mut rest).await?;
+    let policy = head.policy;
+    Ok(Answered {
+        facts,
+        nothing_extra: rest.is_empty(),
+        keep_client: policy.keep_alive,
+        ends_by_close: policy.body == OutgoingBody::UntilClose,
+        tunnel: None,
+    })
+}
+
+/// Reads heads until the final one; `block` then holds what came behind it.
+async fn final_head<M: Machine>(
+    exchange: &Exchange<'_, M>,
+    block: &mut Option<Block>,
+) -> Result<FinalHead, NoAnswer> {
+    let mut seen = 0;
+    let mut interims = 0;
+    loop {
+        if let Some(inbox) = block
+            && !inbox.is_empty()
+            && may_decide(inbox.filled(), seen)
+        {
+            match read_head(exchange, inbox)? {
+                Head::NeedMore => seen = inbox.len(),
+                Head::Final(head) => return Ok(head),
+                Head::Interim(out) => {
+                    seen = 0;
+                    interims += 1;
+                    if interims > INTERIM_MAX {
+                        return Err(UpstreamFault::Malformed(Malformed::UpgradeUnasked).into());
+                    }
+                    give(exchange, out.filled()).await?;
+                    continue;
+                }
+            }
+        }
+        receive_head(exchange, block).await?;
+    }
+}
+
+async fn receive_head<M: Machine>(
+    exchange: &Exchange<'_, M>,
+    block: &mut Option<Block>,
+) -> Result<(), NoAnswer> {
+    let (alarm, upstream) = (exchange.alarm, exchange.upstream);
+    let begun = block.as_ref().is_some_and(|block| !block.is_empty());
+    let waited = alarm.until(Which::Upstream, |cx| upstream.poll_readable(cx)).await;
+    if waited.is_err() {
+        let left = exchange.progress.client_ended.get();
+        return Err(if left { ClientFault::Left.into() } else { UpstreamFault::SlowHead.into() });
+    }
+    let inbox = block.get_or_insert_with(Block::small);
+    if inbox.room_left() == 0 {
+        // Bounded: the parser refuses a head past its limit.
+        inbox.reserve(inbox.len());
+    }
+    let room = inbox.room_left();
+    match upstream.take(inbox, room) {
+        Ok(Took::Bytes(_)) => {
+            if exchange.progress.first_byte.get().is_none() {
+                exchange.progress.first_byte.set(Some(exchange.worker.machine.now()));
+            }
+            Ok(())
+        }
+        Ok(Took::Nothing) => {
+            if !begun {
+                *block = None;
+            }
+            Ok(())
+        }
+        Ok(Took::End) | Err(_) if !begun => Err(NoAnswer::Nothing),
+        Ok(Took::End) | Err(_) => Err(UpstreamFault::Truncated.into()),
+    }
+}
+
+enum Head {
+    NeedMore,
+    Interim(Block),
+    Final(FinalHead),
+}
+
+/// Reads the head that `inbox` begins with, if it is whole, and consumes it.
+fn read_head<M: Machine>(
+    exchange: &Exchange<'_, M>,
+    inbox: &mut Block,
+) -> Result<Head, UpstreamFault> {
+    let mut slots = Slots::new();
+    let request = &exchange.request;
+    let to = ResponseTo { method: request.method, upgrade_sent: request.upgrade_websocket };
+    let parsed = parse_response(inbox.filled(), &mut slots, &LIMITS, to);
+    let head = match parsed.map_err(UpstreamFault::Malformed)? {
+        Parsed::NeedMore => return Ok(Head::NeedMore),
+        Parsed::Complete(head) => head,
+    };
+    let facts = head.facts;
+    let mut policy = AnswerPolicy {
+        version: request.version,
+        body: OutgoingBody::choose(&facts, request.version),
+        keep_alive: request.keep_alive && !exchange.draining,
+    };
+    policy.keep_alive &= policy.body != OutgoingBody::UntilClose;
+    let mut out = Block::small();
+    let used = head.bytes;
+    if facts.interim() && !facts.upgrade_websocket {
+        // An HTTP/1.0 client knows no interim answers; a 100 of ours has gone out already.
+        let known = request.version == Version::Http11 && facts.status != 100;
+        if known {
+            write_response_with(&head, &policy, b"", &mut out);
+        }
+        inbox.consume(used);
+        return Ok(Head::Interim(out));
+    }
+    let date = exchange.worker.date_line();
+    let extra: &[u8] = if facts.date { b"" } else { &date };
+    write_response_with(&head, &policy, extra, &mut out);
+    exchange.progress.status.set(facts.status);
+    inbox.consume(used);
+    Ok(Head::Final(FinalHead { facts, policy, out }))
+}
+
+/// Gives bytes to the client.
+async fn give<M: Machine>(exchange: &Exchange<'_, M>, bytes: &[u8]) -> Result<(), NoAnswer> {
+    exchange.alarm.set(Which::Upstream, exchange.timeouts.client_write_idle);
+    match exchange.client.give_all(bytes, exchange.alarm, Which::Upstream).await {
+        Ok(()) => {
+            let so_far = exchange.progress.bytes_out.get();
+            exchange.progress.bytes_out.set(so_far + bytes.len() as u64);
+            Ok(())
+        }
+        Err(Broken::TimedOut) => Err(ClientFault::SlowReader.into()),
+        Err(Broken::Socket(_) | Broken::Tls(_)) => Err(ClientFault::Left.into()),
+    }
+}
+
+/// An answer's body on its way.
+struct Body {
+    from: From,
+    /// We frame it by chunks.
+    chunked: bool,
+}
+
+enum From {
+    Length(u64),
+    Chunked(Chunked),
+    UntilClose,
+    /// The end was found; trailers to pass on.
+    Whole(Vec<u8>),
+}
+
+impl Body {
+    fn of(head: &FinalHead) -> Self {
+        let from = match head.facts.framing {
+            Framing::None => From::Whole(Vec::new()),
+            Framing::Length(0) => From::Whole(Vec::new()),
+            Framing::Length(length) => From::Length(length),
+            Framing::Chunked => From::Chunked(Chunked::new()),
+            Framing::UntilClose => From::UntilClose,
+        };
+        let framed = !matches!(head.facts.framing, Framing::None | Framing::Length(_));
+        Self { from, chunked: framed && head.policy.body == OutgoingBody::Chunked }
+    }
+
+    fn is_whole(&self) -> bool {
+        matches!(self.from, From::Whole(_))
+    }
+
+    /// Takes what `block` begins with: how many bytes of data now stand at its front, and how many
+    /// bytes they came from.
+    fn next(&mut self, block: &mut Block) -> Result<(usize, usize), UpstreamFault> {
+        let length = block.len();
+        match &mut self.from {
+            From::Length(left) => {
+                let data = usize::try_from(*left).unwrap_or(usize::MAX).min(length);
+                *left -= data as u64;
+                if *left == 0 {
+                    self.from = From::Whole(Vec::new());
+                }
+                Ok((data, data))
+            }
+            From::Chunked(chunked) => {
+                let decoded = chunked.decode(block.filled_mut());
+                let decoded = decoded.map_err(UpstreamFault::Malformed)?;
+                if decoded.end {
+                    self.from = From::Whole(chunked.trailers().to_vec());
+                }
+                Ok((decoded.data, decoded.used))
+            }
+            From::UntilClose => Ok((length, length)),
+            From::Whole(_) => Ok((0, 0)),
+        }
+    }
+
+    /// The server has ended the connection.
+    fn end(&mut self) -> Result<(), UpstreamFault> {
+        match self.from {
+            From::UntilClose => {
+                self.from = From::Whole(Vec::new());
+                Ok(())
+            }
+            _ => Err(UpstreamFault::Truncated),
+        }
+    }
+
+    /// Bytes that the next read may be good for.
+    fn expected(&self) -> usize {
+        match self.from {
+            From::Length(left) => usize::try_from(left).unwrap_or(usize::MAX),
+            _ => usize::MAX,
+        }
+    }
+
+    fn put_end(&self, out: &mut Block) {
+        if let From::Whole(trailers) = &self.from
+            && self.chunked
+        {
+            put_last_chunk(trailers, out);
+        }
+    }
+}
+
+/// Sends the head with what is there of the body, then the rest. What is left in `rest` came behind
+/// the body's end.
+async fn relay<M: Machine>(
+    exchange: &Exchange<'_, M>,
+    body: &mut Body,
+    mut out: Block,
+    rest: &mut Block,
+) -> Result<(), NoAnswer> {
+    if !rest.is_empty() && !body.is_whole() {
+        let (data, used) = body.next(rest)?;
+        let bytes = rest.filled().get(..data).unwrap_or_default();
+        if body.chunked && data > 0 {
+            out.put(chunk_size_line(data, &mut [0; CHUNK_FRONT]));
+            out.put(bytes);
+            out.put(b"\r\n");
+        } else {
+            out.put(bytes);
+        }
+        rest.consume(used);
+    }
+    body.put_end(&mut out);
+    exchange.progress.answer_begun.set(true);
+    give(exchange, out.filled()).await?;
+    drop(out);
+    while !body.is_whole() {
+        relay_piece(exchange, body, rest).await?;
+    }
+    Ok(())
+}
+
+async fn relay_piece<M: Machine>(
+    exchange: &Exchange<'_, M>,
+    body: &mut Body,
+    rest: &mut Block,
+) -> Result<(), NoAnswer> {
+    let (mut block, ended) = receive(exchange, body).await?;
+    if ended {
+        body.end()?;
+    }
+    let (data, used) = body.next(&mut block)?;
+    if body.is_whole() && used < block.len() {
+        rest.put(block.filled().get(used..).unwrap_or_default());
+    }
+    block.truncate(data);
+    if body.chunked {
+        put_chunk(&mut block);
+    }
+    body.put_end(&mut block);
+    give(exchange, block.filled()).await
+}
+
+/// Waits for body bytes and takes them; whether the server has ended instead.
+async fn receive<M: Machine>(
+    exchange: &Exchange<'_, M>,
+    body: &Body,
+) -> Result<(Block, bool), NoAnswer> {
+    let (alarm, upstream) = (exchange.alarm, exchange.upstream);
+    alarm.set(Which::Upstream, exchange.timeouts.response_body_idle);
+    loop {
+        let waited = alarm.until(Which::Upstream, |cx| upstream.poll_readable(cx)).await;
+        waited.map_err(|_| UpstreamFault::SlowBody)?;
+        let expected = body.expected();
+        let mut block = if expected < SMALL_BYTES { Block::small() } else { Block::bulk() };
+        let mut most = block.room_left();
+        if body.chunked {
+            block.leave_front(CHUNK_FRONT);
+            most = BULK_BYTES - CHUNK_FRONT - CHUNK_BACK;
+        }
+        match upstream.take(&mut block, most) {
+            Ok(Took::Bytes(_)) => return Ok((block, false)),
+            Ok(Took::Nothing) => {}
+            Ok(Took::End) => return Ok((block, true)),
+            Err(_) => return Err(UpstreamFault::Truncated.into()),
+        }
+    }
+}

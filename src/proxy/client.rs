@@ -1,0 +1,265 @@
+//! One client connection: heads are read and judged, exchanges follow each other, then it ends.
+
+use std::fmt;
+use std::net::SocketAddr;
+use std::rc::Rc;
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use crate::exchange::{ClientFault, Failure, ProxyFault, UpstreamFault};
+use crate::http::may_decide;
+use crate::net::{Block, Machine, Moment};
+use crate::observe::Record;
+use crate::site::ListenerId;
+use crate::tls::Presented;
+
+use super::alarm::{Alarm, Which};
+use super::forward::forward;
+use super::judge::{Judged, judge};
+use super::obtain::Pin;
+use super::own::{reply, tell_failure};
+use super::stream::{Stream, Took};
+use super::worker::Worker;
+
+/// How long a connection that we end is still read from, so that the client gets the answer before
+/// it learns that the rest of its request is not wanted (RFC 9112 section 9.6).
+const LINGER: Duration = Duration::from_secs(2);
+
+/// How much is read and thrown away meanwhile.
+const LINGER_BYTES_MAX: usize = 1024 * 1024;
+
+/// What becomes of the client connection after an answer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum After {
+    /// The next request.
+    Next,
+    /// It ends; what the client is still sending is read for a moment.
+    Linger,
+    /// It ends.
+    Close,
+    /// It is reset, so that what was sent cannot be taken for whole.
+    Reset,
+}
+
+/// A client connection. While it waits for a request it owns its socket, its keys and this.
+pub(super) struct Client<M: Machine> {
+    pub(super) worker: Rc<Worker<M>>,
+    pub(super) stream: Stream<M::Socket>,
+    pub(super) alarm: Alarm,
+    pub(super) listener: ListenerId,
+    pub(super) peer: SocketAddr,
+    /// The certificates that it was shown; `None` without TLS.
+    pub(super) presented: Option<Presented>,
+    /// Bytes that were read and not yet used.
+    pub(super) inbox: Option<Block>,
+    /// Upstream connections that are this client's alone.
+    pub(super) pins: Vec<Pin<M::Socket>>,
+    /// Every request gets this answer.
+    pub(super) refused: Option<ProxyFault>,
+}
+
+impl<M: Machine> fmt::Debug for Client<M> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("Client").field(&self.peer).finish()
+    }
+}
+
+/// Why no further head comes.
+enum NoHead {
+    /// The client ended, was idle too long, or we are stopping.
+    Ended,
+    /// Something of a head came, and not the rest in time.
+    Slow,
+    /// A pinned upstream connection has ended.
+    PinLost,
+}
+
+impl<M: Machine> Client<M> {
+    /// The whole life of the connection after its handshake.
+    pub(super) async fn serve(mut self) {
+        let mut first = true;
+        loop {
+            let after = match self.next_head(first).await {
+                Ok(judged) => self.act(judged).await,
+                Err(NoHead::Ended) => After::Close,
+                Err(NoHead::Slow) => self.answer_slow_head().await,
+                Err(NoHead::PinLost) => self.note_pin_lost(),
+            };
+            first = false;
+            match after {
+                After::Next => {}
+                After::Linger => return self.linger().await,
+                After::Close => return self.stream.end(),
+                After::Reset => {
+                    use crate::net::Socket;
+                    return self.stream.socket().reset_on_close();
+                }
+            }
+        }
+    }
+
+    async fn act(&mut self, judged: Judged) -> After {
+        if let Some(fault) = self.refused {
+            return self.refuse(judged, fault).await;
+        }
+        match judged {
+            Judged::Forward(plan) => forward(self, plan).await,
+            Judged::Reply(answer) => reply(self, answer).await,
+            Judged::Malformed(failure, record, begun) => {
+                self.answer_failure(failure, record, begun).await
+            }
+            Judged::NeedMore => After::Close,
+        }
+    }
+
+    /// Waits for a whole head and judges it.
+    async fn next_head(&mut self, first: bool) -> Result<Judged, NoHead> {
+        let mut seen = 0;
+        let mut begun = false;
+        loop {
+            if let Some(mut inbox) = self.inbox.take().filter(|inbox| !inbox.is_empty()) {
+                if may_decide(inbox.filled(), seen) {
+                    match judge(self, &mut inbox) {
+                        Judged::NeedMore => {}
+                        judged => {
+                            self.inbox = Some(inbox);
+                            return Ok(judged);
+                        }
+                    }
+                }
+                seen = inbox.len();
+                self.inbox = Some(inbox);
+            }
+            if !begun {
+                let view = self.worker.view();
+                let timeouts = &view.config.timeouts;
+                let idle = seen == 0 && !first;
+                begun = seen > 0;
+                let length = if idle { timeouts.client_idle } else { timeouts.client_head };
+                self.alarm.set(Which::Client, length);
+            }
+            self.more(seen > 0).await?;
+        }
+    }
+
+    /// Waits for more of a head and reads it.
+    async fn more(&mut self, begun: bool) -> Result<(), NoHead> {
+        let waited = self.alarm.until(Which::Client, |cx| self.poll_wait(begun, cx)).await;
+        match waited {
+            Ok(Ok(())) => {}
+            Ok(Err(why)) => return Err(why),
+            Err(_) => return Err(if begun { NoHead::Slow } else { NoHead::Ended }),
+        }
+        let inbox = self.inbox.get_or_insert_with(Block::small);
+        if inbox.room_left() == 0 {
+            // Bounded: the parser refuses a head past `head_bytes_max`.
+            inbox.reserve(inbox.len());
+        }
+        let room = inbox.room_left();
+        match self.stream.take(inbox, room) {
+            Ok(Took::Bytes(_)) => {
+                // Two line ends more than fit would never be looked at.
+                Ok(())
+            }
+            Ok(Took::Nothing) => {
+                self.give_up_empty_inbox();
+                Ok(())
+            }
+            Ok(Took::End) | Err(_) => Err(NoHead::Ended),
+        }
+    }
+
+    fn give_up_empty_inbox(&mut self) {
+        if self.inbox.as_ref().is_some_and(Block::is_empty) {
+            self.inbox = None;
+        }
+    }
+
+    fn poll_wait(&self, begun: bool, cx: &mut Context<'_>) -> Poll<Result<(), NoHead>> {
+        if self.stream.poll_readable(cx).is_ready() {
+            return Poll::Ready(Ok(()));
+        }
+        if !begun && self.worker.draining() {
+            return Poll::Ready(Err(NoHead::Ended));
+        }
+        if self.pins.iter().any(|pin| pin.stream.poll_readable(cx).is_ready()) {
+            return Poll::Ready(Err(NoHead::PinLost));
+        }
+        Poll::Pending
+    }
+
+    async fn answer_slow_head(&mut self) -> After {
+        let mut record = self.worker.open_record();
+        record.wall_micros = self.worker.machine.wall_micros();
+        record.client = self.peer;
+        record.tls = self.presented.is_some();
+        let begun = self.worker.machine.now();
+        self.answer_failure(Failure::Client(ClientFault::SlowHead), record, begun).await
+    }
+
+    /// Answers what is no request that could be gone on with.
+    pub(super) async fn answer_failure(
+        &mut self,
+        failure: Failure,
+        mut record: Box<Record>,
+        begun: Moment,
+    ) -> After {
+        let (sent, after) = tell_failure(self, failure, None, record.id, false).await;
+        record.failure = Some((failure.word(), failure.party()));
+        record.status = failure.status();
+        record.bytes_out = sent as u64;
+        self.close_record(record, begun);
+        after
+    }
+
+    /// Between two requests the server has ended the connection that carried this client's log-in.
+    fn note_pin_lost(&self) -> After {
+        let mut record = self.worker.open_record();
+        record.wall_micros = self.worker.machine.wall_micros();
+        record.client = self.peer;
+        record.tls = self.presented.is_some();
+        let failure = Failure::Upstream(UpstreamFault::PinLost);
+        record.failure = Some((failure.word(), failure.party()));
+        let now = self.worker.machine.now();
+        self.close_record(record, now);
+        After::Close
+    }
+
+    async fn refuse(&mut self, judged: Judged, fault: ProxyFault) -> After {
+        let (record, begun) = match judged {
+            Judged::Forward(plan) => (plan.record, plan.begun),
+            Judged::Reply(answer) => (answer.record, answer.begun),
+            Judged::Malformed(_, record, begun) => (record, begun),
+            Judged::NeedMore => return After::Close,
+        };
+        self.answer_failure(Failure::Proxy(fault), record, begun).await
+    }
+
+    /// Gives the record its time and lets it go.
+    pub(super) fn close_record(&self, mut record: Box<Record>, begun: Moment) {
+        record.total_micros = self.worker.machine.now().since(begun) / 1000;
+        self.worker.close_record(record);
+    }
+
+    /// Ends our direction, then reads and forgets what still comes, within bounds.
+    async fn linger(mut self) {
+        self.pins.clear();
+        self.stream.end();
+        self.alarm.set(Which::Client, LINGER);
+        let mut left = LINGER_BYTES_MAX;
+        let mut block = self.inbox.take().unwrap_or_else(Block::small);
+        loop {
+            let wait = self.alarm.until(Which::Client, |cx| self.stream.poll_readable(cx));
+            if wait.await.is_err() {
+                return;
+            }
+            block.clear();
+            let room = block.room_left();
+            match self.stream.take(&mut block, room) {
+                Ok(Took::Bytes(count)) if count < left => left -= count,
+                Ok(Took::Nothing) => {}
+                _ => return,
+            }
+        }
+    }
+}

@@ -1,0 +1,315 @@
+//! One exchange, from the rule to the record.
+//!
+//! The request goes up and the answer comes down side by side, in one task: `upload` moves the body
+//! and then watches whether the client leaves; `answer` waits for the head and moves the rest.
+//! Whichever ends first decides what is left to do.
+
+use std::cell::Cell;
+use std::future::{Future, poll_fn};
+use std::pin::{Pin as Pinned, pin};
+use std::task::Poll;
+use std::time::Duration;
+
+use crate::exchange::{
+    ClientFault, Ending, Failure, Sent, Settled, UpstreamFault, may_retry, settle,
+};
+use crate::http::{Credential, Framing, RequestFacts};
+use crate::net::{Block, Machine, Moment};
+use crate::observe::Text;
+use crate::pool::settings::Timeouts;
+
+use super::alarm::{Alarm, Which};
+use super::answer::{Answered, NoAnswer, answer};
+use super::client::{After, Client};
+use super::judge::Plan;
+use super::obtain::{Lease, Pin, give_back, obtain, take_pin};
+use super::own::tell_failure;
+use super::stream::Stream;
+use super::tunnel::tunnel;
+use super::upload::{Cut, upload};
+use super::worker::Worker;
+
+/// After a final answer that came before the end of the request, so much more of the body is
+/// relayed: a client in a Windows log-in sends its body to be refused.
+const EARLY_ANSWER_BYTES_MAX: u64 = 1024 * 1024;
+
+/// And for so long at most.
+const EARLY_ANSWER_TIME: Duration = Duration::from_secs(10);
+
+/// What both directions of an exchange see.
+pub(super) struct Exchange<'x, M: Machine> {
+    pub(super) worker: &'x Worker<M>,
+    pub(super) client: &'x Stream<M::Socket>,
+    pub(super) upstream: &'x Stream<M::Socket>,
+    pub(super) alarm: &'x Alarm,
+    pub(super) timeouts: &'x Timeouts,
+    pub(super) request: RequestFacts,
+    pub(super) body_bytes_max: u64,
+    pub(super) draining: bool,
+    pub(super) progress: Progress,
+}
+
+/// How far an exchange has come.
+#[derive(Debug, Default)]
+pub(super) struct Progress {
+    /// The request was read and written to its end.
+    pub(super) request_whole: Cell<bool>,
+    /// Something of a final answer went to the client.
+    pub(super) answer_begun: Cell<bool>,
+    /// The client has ended its direction.
+    pub(super) client_ended: Cell<bool>,
+    /// How much more of the body is relayed beside a finished answer.
+    pub(super) early_left: Cell<Option<u64>>,
+    pub(super) bytes_in: Cell<u64>,
+    pub(super) bytes_out: Cell<u64>,
+    pub(super) status: Cell<u16>,
+    pub(super) first_byte: Cell<Option<Moment>>,
+}
+
+/// How an attempt ended.
+enum Attempt {
+    Answered(Answered),
+    Failed(Failure),
+    /// Nothing came back, and it may be sent once more.
+    Again,
+}
+
+/// Carries out `plan` and says what becomes of the client's connection.
+pub(super) async fn forward<M: Machine>(client: &mut Client<M>, mut plan: Plan) -> After {
+    let mut fresh = false;
+    loop {
+        let (lease, pinned) = match take_lease(client, &mut plan, fresh).await {
+            Ok(taken) => taken,
+            Err(Failure::Upstream(UpstreamFault::PinLost)) => {
+                return end_silently(client, plan, UpstreamFault::PinLost);
+            }
+            Err(failure) => return refuse(client, plan, failure).await,
+        };
+        plan.record.reused = lease.reused;
+        let mut inbox = client.inbox.take();
+        let (attempt, progress) = attempt(client, &mut plan, &lease, &mut inbox, pinned).await;
+        client.inbox = inbox;
+        note_progress(&mut plan, &progress);
+        match attempt {
+            Attempt::Again => fresh = true,
+            Attempt::Failed(failure) => {
+                return fail(client, plan, (lease, pinned), failure, &progress).await;
+            }
+            Attempt::Answered(answered) if answered.tunnel.is_some() => {
+                return switch(client, plan, lease, answered).await;
+            }
+            Attempt::Answered(answered) => {
+                return finish(client, plan, (lease, pinned), answered, &progress).await;
+            }
+        }
+    }
+}
+
+/// The client's own upstream connection, if it has one at this pool; else any.
+async fn take_lease<M: Machine>(
+    client: &mut Client<M>,
+    plan: &mut Plan,
+    fresh: bool,
+) -> Result<(Lease<M::Socket>, bool), Failure> {
+    match take_pin(client, plan).await {
+        Some(Ok(lease)) => Ok((lease, true)),
+        Some(Err(fault)) => Err(Failure::Upstream(fault)),
+        None => Ok((obtain(client, plan, fresh).await?, false)),
+    }
+}
+
+async fn attempt<M: Machine>(
+    client: &Client<M>,
+    plan: &mut Plan,
+    lease: &Lease<M::Socket>,
+    inbox: &mut Option<Block>,
+    pinned: bool,
+) -> (Attempt, Progress) {
+    let written = client.worker.machine.now();
+    let exchange = Exchange {
+        worker: &client.worker,
+        client: &client.stream,
+        upstream: &lease.stream,
+        alarm: &client.alarm,
+        timeouts: &plan.view.config.table.rules()[plan.rule.0 as usize].timeouts,
+        request: plan.request,
+        body_bytes_max: plan.body_bytes_max,
+        draining: client.worker.draining(),
+        progress: Progress::default(),
+    };
+    let attempt = match both_ways(&exchange, &mut plan.head, inbox).await {
+        Ok(answered) => Attempt::Answered(answered),
+        Err(NoAnswer::Nothing) => {
+            let ago = Duration::from_nanos(client.worker.machine.now().since(written));
+            if may_retry(&plan.request, Sent { reused: lease.reused, pinned, ago }) {
+                Attempt::Again
+            } else if pinned {
+                Attempt::Failed(Failure::Upstream(UpstreamFault::PinLost))
+            } else {
+                Attempt::Failed(Failure::Upstream(UpstreamFault::ClosedBeforeHead))
+            }
+        }
+        Err(NoAnswer::Failure(failure)) => Attempt::Failed(failure),
+    };
+    (attempt, exchange.progress)
+}
+
+/// Both directions at once, until there is an answer or a reason why there is none.
+async fn both_ways<M: Machine>(
+    exchange: &Exchange<'_, M>,
+    head: &mut Block,
+    inbox: &mut Option<Block>,
+) -> Result<Answered, NoAnswer> {
+    let mut up = pin!(upload(exchange, head, inbox));
+    let mut down = pin!(answer(exchange));
+    let mut up_ended = false;
+    let first = poll_fn(|cx| {
+        if !up_ended && let Poll::Ready(cut) = up.as_mut().poll(cx) {
+            up_ended = true;
+            // A server that does not take the rest may have answered already.
+            if let Cut::Failure(failure) = cut {
+                return Poll::Ready(Err(NoAnswer::Failure(failure)));
+            }
+        }
+        down.as_mut().poll(cx)
+    });
+    let answered = first.await?;
+    let progress = &exchange.progress;
+    if !progress.request_whole.get() && !up_ended && answered.tunnel.is_none() {
+        progress.early_left.set(Some(EARLY_ANSWER_BYTES_MAX));
+        rest_of_request(exchange, up).await;
+    }
+    Ok(answered)
+}
+
+/// The answer is finished and the request is not: a bounded rest of it is still relayed.
+async fn rest_of_request<M: Machine>(
+    exchange: &Exchange<'_, M>,
+    mut up: Pinned<&mut impl Future<Output = Cut>>,
+) {
+    exchange.alarm.set(Which::Upstream, EARLY_ANSWER_TIME);
+    // Past the time or the bytes both connections end; which of them it was does not matter.
+    let _ = exchange
+        .alarm
+        .until(Which::Upstream, |cx| {
+            let ended = up.as_mut().poll(cx).is_ready();
+            if ended || exchange.progress.request_whole.get() {
+                Poll::Ready(())
+            } else {
+                Poll::Pending
+            }
+        })
+        .await;
+}
+
+fn note_progress(plan: &mut Plan, progress: &Progress) {
+    plan.record.bytes_in += progress.bytes_in.get();
+    plan.record.bytes_out += progress.bytes_out.get();
+    plan.record.status = progress.status.get();
+    let first = progress.first_byte.get();
+    plan.record.first_byte_micros = first.map_or(0, |first| first.since(plan.begun) / 1000);
+}
+
+/// The exchange was answered: both connections are kept, tied to each other, or ended.
+async fn finish<M: Machine>(
+    client: &mut Client<M>,
+    plan: Plan,
+    (lease, pinned): (Lease<M::Socket>, bool),
+    answered: Answered,
+    progress: &Progress,
+) -> After {
+    let request_whole = progress.request_whole.get();
+    // After a refused upgrade, what the client sent early was meant for the new protocol.
+    let early_tunnel = plan.request.upgrade_websocket && client.inbox.is_some();
+    let ending = Ending { request_whole, nothing_extra: answered.nothing_extra, pinned };
+    let keep = answered.keep_client && request_whole && !early_tunnel;
+    let keep = match settle(&plan.request, &answered.facts, ending) {
+        Settled::Reuse => {
+            give_back(client, &plan, lease).await;
+            keep
+        }
+        Settled::Pin if keep => {
+            client.pins.push(Pin::new(lease));
+            true
+        }
+        Settled::Pin => false,
+        // Whoever was logged in on it is so no more, and has to notice.
+        Settled::Close => keep && !pinned && plan.request.credential != Credential::Connection,
+    };
+    client.close_record(plan.record, plan.begun);
+    match (keep, request_whole) {
+        (true, _) => After::Next,
+        (false, _) if answered.ends_by_close => After::Close,
+        (false, _) => After::Linger,
+    }
+}
+
+async fn switch<M: Machine>(
+    client: &mut Client<M>,
+    mut plan: Plan,
+    lease: Lease<M::Socket>,
+    answered: Answered,
+) -> After {
+    let (up, down) = tunnel(client, &lease.stream, answered.tunnel, plan.timeouts()).await;
+    plan.record.bytes_in += up;
+    plan.record.bytes_out += down;
+    client.close_record(plan.record, plan.begun);
+    After::Close
+}
+
+/// No whole answer came.
+async fn fail<M: Machine>(
+    client: &mut Client<M>,
+    plan: Plan,
+    (lease, pinned): (Lease<M::Socket>, bool),
+    failure: Failure,
+    progress: &Progress,
+) -> After {
+    // What was sent may be half a request: the connection must not carry another.
+    drop(lease);
+    let left = matches!(failure, Failure::Client(ClientFault::Left | ClientFault::SlowReader));
+    let lost = failure == Failure::Upstream(UpstreamFault::PinLost);
+    if !progress.answer_begun.get() && !left && !lost {
+        let keep = progress.request_whole.get() && !pinned;
+        return refuse_with(client, plan, failure, keep).await;
+    }
+    let mut record = plan.record;
+    record.failure = Some((failure.word(), failure.party()));
+    if record.status == 0 && !lost {
+        record.status = failure.status();
+    }
+    client.close_record(record, plan.begun);
+    if progress.answer_begun.get() { After::Reset } else { After::Close }
+}
+
+async fn refuse<M: Machine>(client: &mut Client<M>, plan: Plan, failure: Failure) -> After {
+    let bodyless = matches!(plan.request.framing, Framing::None | Framing::Length(0));
+    refuse_with(client, plan, failure, bodyless).await
+}
+
+async fn refuse_with<M: Machine>(
+    client: &mut Client<M>,
+    plan: Plan,
+    failure: Failure,
+    keep: bool,
+) -> After {
+    let keep = keep && plan.request.keep_alive && !client.worker.draining();
+    let id = plan.record.id;
+    let (sent, after) = tell_failure(client, failure, Some(&plan.request), id, keep).await;
+    let mut record = plan.record;
+    record.failure = Some((failure.word(), failure.party()));
+    record.status = failure.status();
+    record.bytes_out += sent as u64;
+    client.close_record(record, plan.begun);
+    after
+}
+
+/// The client has to notice that its log-in is gone, and would not from an answer of ours.
+fn end_silently<M: Machine>(client: &Client<M>, plan: Plan, fault: UpstreamFault) -> After {
+    let failure = Failure::Upstream(fault);
+    let mut record = plan.record;
+    record.failure = Some((failure.word(), failure.party()));
+    record.note(Text::Server, b"");
+    client.close_record(record, plan.begun);
+    After::Close
+}

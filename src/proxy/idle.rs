@@ -1,0 +1,129 @@
+//! Upstream connections that wait for the next exchange. They belong to the worker; none of them
+//! has ever carried anything of a logged-in client.
+
+use std::cell::RefCell;
+use std::collections::HashMap;
+use std::fmt;
+use std::task::{Context, Waker};
+
+use crate::net::{Moment, Socket};
+use crate::pool::Shelf;
+
+use super::stream::Stream;
+
+/// Equal connections, the one that was used last on top.
+type Pile<S> = Vec<Waiting<S>>;
+
+struct Waiting<S> {
+    stream: Stream<S>,
+    until: Moment,
+}
+
+pub(super) struct Idle<S> {
+    /// By shelf.
+    fixed: RefCell<Vec<Pile<S>>>,
+    /// By shelf and the request's own Host, where a pool verifies that.
+    named: RefCell<HashMap<Shelf, HashMap<Vec<u8>, Pile<S>>>>,
+}
+
+impl<S> Default for Idle<S> {
+    fn default() -> Self {
+        Self { fixed: RefCell::default(), named: RefCell::default() }
+    }
+}
+
+impl<S> fmt::Debug for Idle<S> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Idle(..)")
+    }
+}
+
+impl<S: Socket> Idle<S> {
+    /// The one that was used last and has not said or ended anything since.
+    pub(super) fn take(
+        &self,
+        shelf: Shelf,
+        host: Option<&[u8]>,
+        cx: &mut Context<'_>,
+    ) -> Option<Stream<S>> {
+        self.with_pile(shelf, host, |pile| {
+            while let Some(waiting) = pile.pop() {
+                // The wait was armed when it was given back, so that its end has been noticed.
+                if waiting.stream.poll_readable(cx).is_pending() {
+                    return Some(waiting.stream);
+                }
+            }
+            None
+        })
+    }
+
+    /// Whoever needs it next may have it, until `until`; it ends here if `most` wait already.
+    pub(super) fn give_back(
+        &self,
+        stream: Stream<S>,
+        (shelf, host): (Shelf, Option<&[u8]>),
+        (until, most): (Moment, usize),
+        cx: &mut Context<'_>,
+    ) {
+        if stream.poll_readable(cx).is_ready() {
+            return;
+        }
+        self.with_pile(shelf, host, |pile| {
+            if pile.len() < most {
+                pile.push(Waiting { stream, until });
+            }
+        });
+    }
+
+    fn with_pile<T>(
+        &self,
+        shelf: Shelf,
+        host: Option<&[u8]>,
+        story: impl FnOnce(&mut Pile<S>) -> T,
+    ) -> T {
+        if let Some(host) = host {
+            let mut named = self.named.borrow_mut();
+            let by_host = named.entry(shelf).or_default();
+            if let Some(pile) = by_host.get_mut(host) {
+                return story(pile);
+            }
+            return story(by_host.entry(host.to_vec()).or_default());
+        }
+        let mut fixed = self.fixed.borrow_mut();
+        let index = shelf.0 as usize;
+        if fixed.len() <= index {
+            fixed.resize_with(index + 1, Vec::new);
+        }
+        match fixed.get_mut(index) {
+            Some(pile) => story(pile),
+            None => story(&mut Vec::new()),
+        }
+    }
+
+    /// Ends those that waited too long, were ended by the server, or spoke unasked.
+    pub(super) fn sweep(&self, now: Moment) {
+        let mut cx = Context::from_waker(Waker::noop());
+        let mut stays = |waiting: &Waiting<S>| {
+            waiting.until > now && waiting.stream.poll_readable(&mut cx).is_pending()
+        };
+        for pile in self.fixed.borrow_mut().iter_mut() {
+            pile.retain(&mut stays);
+        }
+        self.named.borrow_mut().retain(|_, by_host| {
+            by_host.retain(|_, pile| {
+                pile.retain(&mut stays);
+                !pile.is_empty()
+            });
+            !by_host.is_empty()
+        });
+    }
+
+    /// Ends the oldest connection, to free a descriptor; whether there was one.
+    pub(super) fn drop_one(&self) -> bool {
+        let mut fixed = self.fixed.borrow_mut();
+        let mut named = self.named.borrow_mut();
+        let piles = fixed.iter_mut().chain(named.values_mut().flat_map(HashMap::values_mut));
+        let oldest = piles.filter(|pile| !pile.is_empty()).min_by_key(|pile| pile[0].until);
+        oldest.map(|pile| pile.remove(0)).is_some()
+    }
+}

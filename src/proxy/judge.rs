@@ -1,0 +1,265 @@
+//! From the bytes of a head to what is to be done: one synchronous step, without a wait.
+
+use crate::config::Config;
+use crate::exchange::{ClientFault, Failure};
+use crate::http::{
+    Forwarded, Framing, HeadLimits, Method, Parsed, RequestFacts, RequestHead, RequestPolicy,
+    Slots, parse_request, write_request,
+};
+use crate::net::{Block, Machine, Moment};
+use crate::observe::{Record, Text};
+use crate::pool::settings::{PoolId, Timeouts};
+use crate::site::{self, Action, Found, RuleId, Site};
+
+use super::client::Client;
+use super::worker::View;
+
+/// A request that is to be sent to a pool.
+pub(super) struct Plan {
+    pub(super) view: View,
+    pub(super) pool: PoolId,
+    pub(super) rule: RuleId,
+    pub(super) request: RequestFacts,
+    /// The head as the server gets it.
+    pub(super) head: Block,
+    pub(super) record: Box<Record>,
+    pub(super) begun: Moment,
+    /// A bodyless GET or HEAD.
+    pub(super) may_be_repeated: bool,
+    /// Most bytes of a body.
+    pub(super) body_bytes_max: u64,
+}
+
+impl Plan {
+    /// Those of the pool before those of the site before those of the file.
+    pub(super) fn timeouts(&self) -> &Timeouts {
+        &self.view.config.table.rules()[self.rule.0 as usize].timeouts
+    }
+}
+
+/// A request that is answered here.
+pub(super) struct Reply {
+    pub(super) view: View,
+    pub(super) request: RequestFacts,
+    pub(super) record: Box<Record>,
+    pub(super) begun: Moment,
+    pub(super) kind: ReplyKind,
+}
+
+/// What it is answered with.
+pub(super) enum ReplyKind {
+    /// A Failure's page.
+    Failure(Failure),
+    /// A status without a failure of anybody's.
+    Refused(u16),
+    /// Another place.
+    Redirect { status: u16, location: String },
+    /// What the rule says.
+    Respond(RuleId),
+}
+
+/// What the bytes so far come to.
+pub(super) enum Judged {
+    /// No whole head yet.
+    NeedMore,
+    Forward(Plan),
+    Reply(Reply),
+    /// No request at all; the connection ends after the answer.
+    Malformed(Failure, Box<Record>, Moment),
+}
+
+fn head_limits(config: &Config) -> HeadLimits {
+    let limits = &config.limits;
+    HeadLimits {
+        head_bytes_max: limits.head_bytes_max as usize,
+        field_bytes_max: limits.field_bytes_max as usize,
+        target_bytes_max: limits.target_bytes_max as usize,
+        fields_max: limits.fields_max as usize,
+    }
+}
+
+/// Judges the filled bytes of `inbox` and consumes the head that they begin with, if it is whole.
+pub(super) fn judge<M: Machine>(client: &Client<M>, inbox: &mut Block) -> Judged {
+    let worker = &client.worker;
+    let view = worker.view();
+    let mut slots = Slots::new();
+    let parsed = parse_request(inbox.filled(), &mut slots, &head_limits(&view.config));
+    let head = match parsed {
+        Ok(Parsed::NeedMore) => return Judged::NeedMore,
+        Ok(Parsed::Complete(head)) => head,
+        Err(why) => {
+            let begun = worker.machine.now();
+            let mut record = open_record(client);
+            record.bytes_in = inbox.len() as u64;
+            return Judged::Malformed(Failure::Client(ClientFault::Malformed(why)), record, begun);
+        }
+    };
+    let begun = worker.machine.now();
+    let mut record = open_record(client);
+    note_request(&mut record, &head, view.config.log.keep_query);
+    let used = head.bytes;
+    let judged = decide(client, &view, &head, record, begun);
+    inbox.consume(used);
+    judged
+}
+
+fn open_record<M: Machine>(client: &Client<M>) -> Box<Record> {
+    let mut record = client.worker.open_record();
+    record.wall_micros = client.worker.machine.wall_micros();
+    record.client = client.peer;
+    record.tls = client.presented.is_some();
+    record
+}
+
+fn note_request(record: &mut Record, head: &RequestHead<'_, '_>, keep_query: bool) {
+    record.http11 = head.facts.version == crate::http::Version::Http11;
+    record.bytes_in = head.bytes as u64;
+    record.note(Text::Method, head.method);
+    record.note(Text::Host, head.host);
+    let (path, query) = split_query(head.path);
+    record.note(Text::Path, path);
+    if keep_query {
+        record.note(Text::Query, query);
+    } else {
+        record.query_bytes = u32::try_from(query.len()).unwrap_or(u32::MAX);
+    }
+    let field = |name: &str| {
+        let mut same = head.fields.iter().filter(|field| field.name.len() == name.len());
+        same.find(|field| field.name.eq_ignore_ascii_case(name)).map(|field| field.value)
+    };
+    if let Some(referer) = field("referer") {
+        record.note(Text::Referer, if keep_query { referer } else { split_query(referer).0 });
+    }
+    if let Some(agent) = field("user-agent") {
+        record.note(Text::UserAgent, agent);
+    }
+}
+
+fn split_query(target: &[u8]) -> (&[u8], &[u8]) {
+    match memchr::memchr(b'?', target) {
+        Some(mark) => (&target[..mark], &target[mark + 1..]),
+        None => (target, &[]),
+    }
+}
+
+fn decide<M: Machine>(
+    client: &Client<M>,
+    view: &View,
+    head: &RequestHead<'_, '_>,
+    mut record: Box<Record>,
+    begun: Moment,
+) -> Judged {
+    let mut scratch = client.worker.scratch.borrow_mut();
+    let table = &view.config.table;
+    let found = table.find(client.listener, head.host, head.path, &mut scratch);
+    let (site, kind) = match found {
+        Found::Rule { site, rule } => {
+            record.note(Text::Site, site.name.as_bytes());
+            record.note(Text::Rule, rule.name.as_bytes());
+            if let Action::Forward(pool) = rule.action
+                && !is_misdirected(client, view, site)
+            {
+                return forward(client, view, (site, rule.id, pool), head, record, begun);
+            }
+            (Some(site), reply_kind(head, rule))
+        }
+        Found::NoRule(site) => (Some(site), failed(ClientFault::NoRule)),
+        Found::NoSite => (None, failed(ClientFault::Misdirected)),
+        Found::BadPath(_) => (None, failed(ClientFault::BadPath)),
+    };
+    let misdirected = site.is_some_and(|site| is_misdirected(client, view, site));
+    let kind = if misdirected { failed(ClientFault::Misdirected) } else { kind };
+    let view = view.clone();
+    Judged::Reply(Reply { view, request: head.facts, record, begun, kind })
+}
+
+fn failed(fault: ClientFault) -> ReplyKind {
+    ReplyKind::Failure(Failure::Client(fault))
+}
+
+/// The connection was set up for the certificates of another site.
+fn is_misdirected<M: Machine>(client: &Client<M>, view: &View, site: &Site) -> bool {
+    client.presented.is_some_and(|presented| presented != view.presented(site.id))
+}
+
+fn reply_kind(head: &RequestHead<'_, '_>, rule: &site::Rule) -> ReplyKind {
+    match &rule.action {
+        Action::Forward(_) | Action::Respond { .. } => ReplyKind::Respond(rule.id),
+        Action::Refuse(status) => ReplyKind::Refused(*status),
+        Action::Redirect { status, location } => {
+            ReplyKind::Redirect { status: *status, location: location.clone() }
+        }
+        Action::RedirectToHttps { port } => {
+            let plain = matches!(head.facts.method, Method::Get | Method::Head);
+            let location = https_location(head, *port);
+            ReplyKind::Redirect { status: if plain { 301 } else { 307 }, location }
+        }
+    }
+}
+
+fn https_location(head: &RequestHead<'_, '_>, port: u16) -> String {
+    let name = site::host::without_port(head.host);
+    let name = String::from_utf8_lossy(name);
+    let path = String::from_utf8_lossy(head.path);
+    match port {
+        443 => format!("https://{name}{path}"),
+        _ => format!("https://{name}:{port}{path}"),
+    }
+}
+
+fn forward<M: Machine>(
+    client: &Client<M>,
+    view: &View,
+    (site, rule, pool): (&Site, RuleId, PoolId),
+    head: &RequestHead<'_, '_>,
+    record: Box<Record>,
+    begun: Moment,
+) -> Judged {
+    let request = head.facts;
+    let body_bytes_max = site.limits.body_bytes_max.unwrap_or(u64::MAX);
+    if matches!(request.framing, Framing::Length(length) if length > body_bytes_max) {
+        let kind = failed(ClientFault::BodyTooLong);
+        return Judged::Reply(Reply { view: view.clone(), request, record, begun, kind });
+    }
+    let mut out = Block::small();
+    let (policy, extra) = forwarded_fields(client, site, head);
+    write_request(head, &RequestPolicy { forwarded: policy, extra: extra.as_bytes() }, &mut out);
+    let bodyless = matches!(request.framing, Framing::None | Framing::Length(0));
+    Judged::Forward(Plan {
+        view: view.clone(),
+        pool,
+        rule,
+        request,
+        head: out,
+        record,
+        begun,
+        may_be_repeated: bodyless && matches!(request.method, Method::Get | Method::Head),
+        body_bytes_max,
+    })
+}
+
+/// What becomes of the client's forwarded-like fields, and ours in their place.
+fn forwarded_fields<M: Machine>(
+    client: &Client<M>,
+    site: &Site,
+    head: &RequestHead<'_, '_>,
+) -> (Forwarded, String) {
+    let before = match site.forwarded {
+        site::Forwarded::Drop => return (Forwarded::Drop, String::new()),
+        site::Forwarded::Pass => return (Forwarded::Pass, String::new()),
+        site::Forwarded::Replace => String::new(),
+        site::Forwarded::Append => {
+            let ours = |name: &str| name.eq_ignore_ascii_case("x-forwarded-for");
+            let values = head.fields.iter().filter(|field| ours(field.name));
+            values.map(|field| String::from_utf8_lossy(field.value) + ", ").collect()
+        }
+    };
+    let address = client.peer.ip().to_canonical();
+    let scheme = if client.presented.is_some() { "https" } else { "http" };
+    let host = String::from_utf8_lossy(head.host);
+    let fields = format!(
+        "X-Forwarded-For: {before}{address}\r\nX-Forwarded-Proto: {scheme}\r\n\
+         X-Forwarded-Host: {host}\r\n"
+    );
+    (Forwarded::Drop, fields)
+}

@@ -1,0 +1,242 @@
+//! What is in force: the Config with everything that is prepared from it once.
+//!
+//! Built by the control thread, never changed, shared by all workers through one pointer. An
+//! exchange keeps the one that it began with.
+
+use std::fmt;
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use crate::config::Config;
+use crate::net::Dial;
+use crate::pool::settings::{
+    PoolId, PoolSettings, Profile, ServerAddress, ServerName, ServerSettings, Sni, Trust,
+    UpstreamTls,
+};
+use crate::pool::{Load, Registry, Shelf};
+use crate::site::{Listener, ListenerId, SiteId};
+use crate::tls::{Connector, ConnectorSettings, Identity, Presented, Roots, Terminator, TicketSecrets};
+
+/// The Config in force with what hangs on it.
+#[derive(Debug)]
+pub struct Live {
+    /// Counts the Configs since start.
+    pub generation: u64,
+    /// What the operator's file means.
+    pub config: Config,
+    terminators: Vec<Option<Terminator>>,
+    presented: Vec<Presented>,
+    pools: Vec<LivePool>,
+}
+
+/// A pool with its servers' addresses.
+#[derive(Debug)]
+pub struct LivePool {
+    /// What the file says of it.
+    pub settings: PoolSettings,
+    /// One for each address that a server's name stands for.
+    pub servers: Vec<LiveServer>,
+}
+
+/// One address that requests are sent to.
+pub struct LiveServer {
+    /// How to connect.
+    pub dial: Dial,
+    /// The address as text, for records.
+    pub text: String,
+    /// Exchanges under way, over all workers and Configs.
+    pub load: Arc<Load>,
+    /// Share of the exchanges, against the other servers'.
+    pub weight: u32,
+    /// Used only when no other is up.
+    pub backup: bool,
+    /// Where its idle connections wait; equal only if everything is equal that they depend on.
+    pub shelf: Shelf,
+    /// Its TLS, if the pool has any.
+    pub tls: Option<ServerTls>,
+}
+
+/// TLS to one server.
+#[derive(Debug)]
+pub struct ServerTls {
+    /// Opens sessions and remembers them.
+    pub connector: Connector,
+    /// The name to ask for; `None`: the request's own Host.
+    pub name: Option<String>,
+}
+
+impl fmt::Debug for LiveServer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("LiveServer").field(&self.text).finish()
+    }
+}
+
+impl Live {
+    /// Prepares `config`. `resolve` gives the addresses of a server's name, none if it has none
+    /// now.
+    ///
+    /// # Errors
+    /// A sentence for the administrator: TLS settings that the library refuses.
+    pub fn new(
+        generation: u64,
+        config: Config,
+        secrets: &Arc<TicketSecrets>,
+        registry: &mut Registry,
+        resolve: &dyn Fn(&ServerAddress) -> Vec<SocketAddr>,
+    ) -> Result<Self, String> {
+        let mut identities = Identities { secrets, sets: Vec::new() };
+        let mut terminators = Vec::new();
+        for listener in &config.listeners {
+            terminators.push(terminator(&config, listener, &mut identities)?);
+        }
+        let mut presented = Vec::new();
+        for site in config.table.sites() {
+            presented.push(identities.number(&site.certificates));
+        }
+        let mut pools = Vec::new();
+        for settings in &config.pools {
+            pools.push(LivePool::new(settings, registry, resolve)?);
+        }
+        Ok(Self { generation, config, terminators, presented, pools })
+    }
+
+    /// A pool; ids come from the same Config.
+    #[must_use]
+    pub fn pool(&self, id: PoolId) -> &LivePool {
+        &self.pools[id.0 as usize]
+    }
+
+    /// How a listener's clients are shown certificates; `None` without TLS.
+    #[must_use]
+    pub fn terminator(&self, id: ListenerId) -> Option<&Terminator> {
+        self.terminators.get(id.0 as usize)?.as_ref()
+    }
+
+    /// Which certificates a site's clients are shown.
+    #[must_use]
+    pub fn presented(&self, id: SiteId) -> Presented {
+        self.presented[id.0 as usize]
+    }
+}
+
+/// Numbers for sets of certificates, and what clients are shown for each.
+struct Identities<'s> {
+    secrets: &'s Arc<TicketSecrets>,
+    sets: Vec<Vec<usize>>,
+}
+
+impl Identities<'_> {
+    fn number(&mut self, certificates: &[usize]) -> Presented {
+        let mut set = certificates.to_vec();
+        set.sort_unstable();
+        set.dedup();
+        let known = self.sets.iter().position(|other| *other == set);
+        let index = known.unwrap_or_else(|| {
+            self.sets.push(set);
+            self.sets.len() - 1
+        });
+        Presented::try_from(index).unwrap_or(Presented::MAX)
+    }
+
+    fn identity(&mut self, config: &Config, certificates: &[usize]) -> Result<Identity, String> {
+        let keys = certificates.iter().filter_map(|&index| config.certificates.get(index));
+        let keys = keys.map(|certificate| Arc::clone(&certificate.key)).collect();
+        Identity::new(self.number(certificates), keys, self.secrets)
+    }
+}
+
+fn terminator(
+    config: &Config,
+    listener: &Listener,
+    identities: &mut Identities<'_>,
+) -> Result<Option<Terminator>, String> {
+    if !listener.tls {
+        return Ok(None);
+    }
+    let mut terminator = Terminator::default();
+    if !listener.certificates.is_empty() {
+        terminator.set_default(identities.identity(config, &listener.certificates)?);
+    }
+    for (names, certificates) in config.listener_certificates(listener.id) {
+        let identity = identities.identity(config, &certificates)?;
+        for name in names {
+            terminator.add(&name.to_ascii_lowercase(), &identity);
+        }
+    }
+    Ok(Some(terminator))
+}
+
+impl LivePool {
+    fn new(
+        settings: &PoolSettings,
+        registry: &mut Registry,
+        resolve: &dyn Fn(&ServerAddress) -> Vec<SocketAddr>,
+    ) -> Result<Self, String> {
+        let mut servers = Vec::new();
+        for server in &settings.servers {
+            for address in resolve(&server.address) {
+                servers.push(live_server(settings, server, address, registry)?);
+            }
+        }
+        Ok(Self { settings: settings.clone(), servers })
+    }
+}
+
+fn live_server(
+    pool: &PoolSettings,
+    server: &ServerSettings,
+    address: SocketAddr,
+    registry: &mut Registry,
+) -> Result<LiveServer, String> {
+    let from = pool.source.iter().find(|from| from.is_ipv4() == address.is_ipv4());
+    let dial = Dial {
+        to: address,
+        from: from.copied(),
+        interface: pool.interface.clone(),
+        keepalive: pool.timeouts.tcp_keepalive,
+    };
+    let tls = match &pool.tls {
+        Some(tls) => Some(server_tls(tls, server).map_err(|why| {
+            format!("pool {}, server {}: TLS cannot be set up: {why}", pool.name, server.text)
+        })?),
+        None => None,
+    };
+    let asked = tls.as_ref().and_then(|tls| tls.name.clone());
+    let fingerprint = pool.tls.as_ref().map(|tls| tls.fingerprint);
+    Ok(LiveServer {
+        shelf: registry.shelf(&dial, fingerprint, asked),
+        load: registry.load(&pool.name, address),
+        text: address.to_string(),
+        weight: server.weight,
+        backup: server.backup,
+        dial,
+        tls,
+    })
+}
+
+fn server_tls(tls: &UpstreamTls, server: &ServerSettings) -> Result<ServerTls, String> {
+    let own = match &server.address {
+        ServerAddress::Socket(address) => address.ip().to_string(),
+        ServerAddress::Name { host, .. } => host.clone(),
+    };
+    let verified = match &tls.server_name {
+        ServerName::Same => Some(own),
+        ServerName::Fixed(name) => Some(name.clone()),
+        ServerName::Host => None,
+    };
+    let (name, verify) = match &tls.sni {
+        Sni::Same | Sni::None => (verified, None),
+        Sni::Name(sent) => (Some(sent.clone()), verified),
+    };
+    let connector = Connector::new(&ConnectorSettings {
+        roots: match &tls.ca {
+            Trust::System => Roots::System,
+            Trust::Certificates(certificates) => Roots::These(certificates.clone()),
+        },
+        pin_sha256: tls.pin_sha256.clone(),
+        verify,
+        send_name: tls.sni != Sni::None,
+        tls12_only: tls.profile == Profile::Tls12,
+    })?;
+    Ok(ServerTls { connector, name })
+}

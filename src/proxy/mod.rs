@@ -1,0 +1,26 @@
+//! Workers, client connections, exchanges. Read `forward.rs` first: one exchange from rule to
+//! record. Decisions are made elsewhere (`http`, `site`, `pool`, `exchange`); here they are put in
+//! order and waited for.
+//!
+//! Everything is generic over one [`Machine`](crate::net::Machine). Tasks are spawned in
+//! `accept.rs` alone: one per client connection, which also drives the upstream connection that it
+//! leases.
+
+mod accept;
+mod alarm;
+mod answer;
+mod client;
+mod forward;
+mod idle;
+mod judge;
+mod live;
+mod obtain;
+mod own;
+mod stream;
+mod tunnel;
+mod upload;
+mod worker;
+
+pub use accept::serve_listener;
+pub use live::{Live, LivePool, LiveServer, ServerTls};
+pub use worker::{RECORDS_MAX, Shared, Worker, WorkerEnds, journal};

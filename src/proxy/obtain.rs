@@ -1,0 +1,253 @@
+//! The right to use an upstream connection for one attempt.
+
+use std::future::poll_fn;
+use std::io;
+use std::task::Poll;
+
+use crate::exchange::{Failure, ProxyFault, UpstreamFault, may_send_elsewhere};
+use crate::http::Credential;
+use crate::net::{Machine, Socket};
+use crate::observe::Text;
+use crate::pool::settings::PoolId;
+use crate::pool::{Candidate, pick};
+
+use super::alarm::Which;
+use super::client::Client;
+use super::judge::Plan;
+use super::live::LiveServer;
+use super::stream::{Broken, Stream};
+use super::worker::View;
+
+/// Servers that one exchange may try to connect to.
+const DIALS_MAX: u32 = 3;
+
+/// An upstream connection in the hands of one exchange. It counts as load on its server until it
+/// is let go.
+pub(super) struct Lease<S> {
+    pub(super) stream: Stream<S>,
+    pub(super) reused: bool,
+    pub(super) busy: Busy,
+}
+
+/// One exchange under way at a server.
+pub(super) struct Busy {
+    view: View,
+    pool: PoolId,
+    pub(super) server: usize,
+}
+
+impl Busy {
+    fn new(view: View, pool: PoolId, server: usize) -> Self {
+        let busy = Self { view, pool, server };
+        busy.server().load.enter();
+        busy
+    }
+
+    pub(super) fn server(&self) -> &LiveServer {
+        &self.view.pool(self.pool).servers[self.server]
+    }
+}
+
+impl Drop for Busy {
+    fn drop(&mut self) {
+        self.server().load.leave();
+    }
+}
+
+/// Finds a connection for `plan`: an idle one unless `fresh` is wanted, else a new one; where a
+/// server cannot be reached, the next is tried.
+pub(super) async fn obtain<M: Machine>(
+    client: &mut Client<M>,
+    plan: &mut Plan,
+    fresh: bool,
+) -> Result<Lease<M::Socket>, Failure> {
+    let mut tried: u64 = 0;
+    let mut last = Failure::Proxy(ProxyFault::NoServer);
+    for _ in 0..DIALS_MAX {
+        let Some(server) = choose(client, plan, tried) else { break };
+        let busy = Busy::new(plan.view.clone(), plan.pool, server);
+        plan.record.note(Text::Server, busy.server().text.as_bytes());
+        if !fresh && plan.request.credential != Credential::Connection {
+            if let Some(stream) = take_idle(client, plan, &busy).await {
+                client.worker.counters.reuses.add(1);
+                return Ok(Lease { stream, reused: true, busy });
+            }
+        }
+        match connect(client, plan, &busy).await {
+            Ok(stream) => return Ok(Lease { stream, reused: false, busy }),
+            Err(failure) => last = failure,
+        }
+        match last {
+            Failure::Upstream(fault) if may_send_elsewhere(fault) => {}
+            _ => break,
+        }
+        tried |= 1_u64.checked_shl(u32::try_from(server).unwrap_or(u32::MAX)).unwrap_or(0);
+    }
+    Err(last)
+}
+
+fn choose<M: Machine>(client: &Client<M>, plan: &Plan, tried: u64) -> Option<usize> {
+    let pool = plan.view.pool(plan.pool);
+    let candidate = |index: usize| {
+        let server = &pool.servers[index];
+        let mask = u32::try_from(index).ok().and_then(|index| 1_u64.checked_shl(index));
+        Candidate {
+            load: server.load.now(),
+            weight: server.weight,
+            backup: server.backup,
+            tried: mask.is_some_and(|mask| tried & mask != 0),
+        }
+    };
+    pick(pool.servers.len(), candidate, pool.settings.balance, client.worker.next_turn())
+}
+
+/// The request's Host, where the server is verified by it.
+fn own_host<'p>(plan: &'p Plan, server: &LiveServer) -> Option<&'p [u8]> {
+    let by_host = server.tls.as_ref().is_some_and(|tls| tls.name.is_none());
+    by_host.then(|| plan.record.text(Text::Host))
+}
+
+async fn take_idle<M: Machine>(
+    client: &Client<M>,
+    plan: &Plan,
+    busy: &Busy,
+) -> Option<Stream<M::Socket>> {
+    let server = busy.server();
+    let idle = &client.worker.idle;
+    loop {
+        let taken = poll_fn(|cx| {
+            Poll::Ready(idle.take(server.shelf, own_host(plan, server), cx))
+        });
+        let stream = taken.await?;
+        // A request that must not be sent twice is worth one more look.
+        if plan.may_be_repeated || !stream.socket().has_news() {
+            return Some(stream);
+        }
+    }
+}
+
+/// Lets go of a connection that anybody may use next.
+pub(super) async fn give_back<M: Machine>(
+    client: &Client<M>,
+    plan: &Plan,
+    lease: Lease<M::Socket>,
+) {
+    let server = lease.busy.server();
+    let pool = &plan.view.pool(plan.pool).settings;
+    let place = (server.shelf, own_host(plan, server));
+    let until = client.worker.alarms.now() + pool.timeouts.upstream_idle;
+    let mut stream = Some(lease.stream);
+    poll_fn(|cx| {
+        if let Some(stream) = stream.take() {
+            let bounds = (until, pool.idle_max as usize);
+            client.worker.idle.give_back(stream, place, bounds, cx);
+        }
+        Poll::Ready(())
+    })
+    .await;
+}
+
+async fn connect<M: Machine>(
+    client: &mut Client<M>,
+    plan: &Plan,
+    busy: &Busy,
+) -> Result<Stream<M::Socket>, Failure> {
+    let server = busy.server();
+    let (worker, alarm) = (&client.worker, &client.alarm);
+    worker.counters.dials.add(1);
+    let mut dialled = worker.machine.dial(&server.dial);
+    if dialled.as_ref().is_err_and(no_descriptors) && worker.idle.drop_one() {
+        dialled = worker.machine.dial(&server.dial);
+    }
+    let socket = dialled.map_err(|error| dial_failure(&error))?;
+    alarm.set(Which::Upstream, plan.timeouts().connect);
+    let connected = alarm.until(Which::Upstream, |cx| socket.poll_writable(cx)).await;
+    connected.map_err(|_| Failure::Upstream(UpstreamFault::SlowConnect))?;
+    socket.connect_result().map_err(|error| dial_failure(&error))?;
+    let Some(tls) = &server.tls else { return Ok(Stream::plain(socket)) };
+    let host = String::from_utf8_lossy(host_name(plan.record.text(Text::Host)));
+    let name = tls.name.as_deref().unwrap_or(&host);
+    let session = tls.connector.connect(name);
+    let session = session.map_err(|fault| tls_failure(client, server, &Broken::Tls(fault)))?;
+    let stream = Stream::secure(socket, session);
+    match stream.handshake(None, alarm, Which::Upstream).await {
+        Ok(()) => Ok(stream),
+        Err(broken) => Err(tls_failure(client, server, &broken)),
+    }
+}
+
+/// Host without its port.
+fn host_name(host: &[u8]) -> &[u8] {
+    match host.iter().rposition(|&byte| byte == b':') {
+        Some(colon) if !host[colon..].contains(&b']') => &host[..colon],
+        _ => host,
+    }
+}
+
+/// Descriptors may be short for a moment; that is ours, not the server's.
+pub(super) fn no_descriptors(error: &io::Error) -> bool {
+    matches!(error.raw_os_error(), Some(libc::EMFILE | libc::ENFILE))
+}
+
+fn dial_failure(error: &io::Error) -> Failure {
+    if no_descriptors(error) {
+        return Failure::Proxy(ProxyFault::NoDescriptors);
+    }
+    Failure::Upstream(match error.kind() {
+        io::ErrorKind::ConnectionRefused | io::ErrorKind::ConnectionReset => UpstreamFault::Refused,
+        io::ErrorKind::TimedOut => UpstreamFault::SlowConnect,
+        _ => UpstreamFault::Unreachable,
+    })
+}
+
+fn tls_failure<M: Machine>(client: &Client<M>, server: &LiveServer, broken: &Broken) -> Failure {
+    match broken {
+        Broken::TimedOut => Failure::Upstream(UpstreamFault::SlowConnect),
+        Broken::Socket(error) => {
+            client.worker.shared.notices.say(&server.text, &format!("TLS: {error}"));
+            Failure::Upstream(UpstreamFault::TlsFailed)
+        }
+        Broken::Tls(fault) => {
+            client.worker.shared.notices.say(&server.text, &format!("TLS: {fault}"));
+            Failure::Upstream(UpstreamFault::TlsFailed)
+        }
+    }
+}
+
+/// An upstream connection that carries one client's requests only, because it is, or may be, logged
+/// in as that client. There is no way back from here to the connections that anybody may use.
+pub(super) struct Pin<S> {
+    pub(super) stream: Stream<S>,
+    view: View,
+    pool: PoolId,
+    server: usize,
+}
+
+impl<S> Pin<S> {
+    /// Ties a connection to its client.
+    pub(super) fn new(lease: Lease<S>) -> Self {
+        let Busy { ref view, pool, server } = lease.busy;
+        Self { stream: lease.stream, view: view.clone(), pool, server }
+    }
+
+    fn pool_name(&self) -> &str {
+        &self.view.pool(self.pool).settings.name
+    }
+}
+
+/// The client's own connection to the pool of `plan`, if it has one; a Failure if that has ended.
+pub(super) async fn take_pin<M: Machine>(
+    client: &mut Client<M>,
+    plan: &mut Plan,
+) -> Option<Result<Lease<M::Socket>, UpstreamFault>> {
+    let wanted = &plan.view.pool(plan.pool).settings.name;
+    let at = client.pins.iter().position(|pin| pin.pool_name() == wanted)?;
+    let Pin { stream, view, pool, server } = client.pins.swap_remove(at);
+    let quiet = poll_fn(|cx| Poll::Ready(stream.poll_readable(cx).is_pending())).await;
+    if !quiet || stream.socket().has_news() {
+        return Some(Err(UpstreamFault::PinLost));
+    }
+    let busy = Busy::new(view, pool, server);
+    plan.record.note(Text::Server, busy.server().text.as_bytes());
+    Some(Ok(Lease { stream, reused: true, busy }))
+}

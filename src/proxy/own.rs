@@ -1,0 +1,171 @@
+//! Answers that we give ourselves: short, without a product's name.
+
+use crate::exchange::Failure;
+use crate::http::{Framing, Method, RequestFacts, Version};
+use crate::net::{Block, Machine};
+use crate::observe::Text;
+use crate::site::Action;
+
+use super::alarm::Which;
+use super::client::{After, Client};
+use super::judge::{Reply, ReplyKind};
+use super::worker::Worker;
+
+/// The name of a status (RFC 9110 section 15).
+fn reason(status: u16) -> &'static str {
+    match status {
+        200 => "OK",
+        204 => "No Content",
+        301 => "Moved Permanently",
+        302 => "Found",
+        303 => "See Other",
+        307 => "Temporary Redirect",
+        308 => "Permanent Redirect",
+        400 => "Bad Request",
+        401 => "Unauthorized",
+        403 => "Forbidden",
+        404 => "Not Found",
+        405 => "Method Not Allowed",
+        408 => "Request Timeout",
+        410 => "Gone",
+        413 => "Content Too Large",
+        414 => "URI Too Long",
+        417 => "Expectation Failed",
+        421 => "Misdirected Request",
+        429 => "Too Many Requests",
+        431 => "Request Header Fields Too Large",
+        500 => "Internal Server Error",
+        501 => "Not Implemented",
+        502 => "Bad Gateway",
+        503 => "Service Unavailable",
+        504 => "Gateway Timeout",
+        505 => "HTTP Version Not Supported",
+        _ => "",
+    }
+}
+
+/// What the person in front of the browser reads.
+fn sentence(status: u16) -> &'static str {
+    match status {
+        400 | 405 | 408 | 414 | 417 | 431 | 501 | 505 => {
+            "The request was not understood, or was too large or too slow."
+        }
+        403 => "Access is refused.",
+        404 => "There is nothing here.",
+        413 => "The request is too large.",
+        421 => "This name is not served on this connection.",
+        429 => "Too many requests; try again later.",
+        _ => "The service cannot be reached at the moment; try again in a minute.",
+    }
+}
+
+/// One answer of ours.
+pub(super) struct Own<'a> {
+    pub(super) status: u16,
+    /// Field lines, each with its line end.
+    pub(super) fields: String,
+    pub(super) content_type: &'a str,
+    pub(super) body: &'a [u8],
+}
+
+impl Own<'_> {
+    fn write<M: Machine>(&self, worker: &Worker<M>, request: Option<&RequestFacts>, keep: bool) -> Block {
+        let mut out = Block::small();
+        let body_sent = request.is_none_or(|request| request.method != Method::Head);
+        out.put(format!("HTTP/1.1 {} {}\r\n", self.status, reason(self.status)).as_bytes());
+        out.put(&worker.date_line());
+        out.put(self.fields.as_bytes());
+        if self.status != 204 {
+            let length = self.body.len();
+            if length > 0 {
+                out.put(format!("Content-Type: {}\r\n", self.content_type).as_bytes());
+            }
+            out.put(format!("Content-Length: {length}\r\n").as_bytes());
+        }
+        let old = request.is_some_and(|request| request.version == Version::Http10);
+        out.put(match (keep, old) {
+            (false, _) => b"Connection: close\r\n\r\n",
+            (true, true) => b"Connection: keep-alive\r\n\r\n",
+            (true, false) => b"\r\n",
+        });
+        if body_sent && self.status != 204 {
+            out.put(self.body);
+        }
+        out
+    }
+}
+
+/// The page of a failure, with the record's number so that the log can be searched for it.
+pub(super) fn page(status: u16, id: u64) -> String {
+    format!("{status} {}\n{}\nRequest {id:016x}\n", reason(status), sentence(status))
+}
+
+/// Answers a request that goes to no server. Its body, if one is due, is not read.
+pub(super) async fn reply<M: Machine>(client: &mut Client<M>, mut reply: Reply) -> After {
+    let request = reply.request;
+    let bodyless = matches!(request.framing, Framing::None | Framing::Length(0));
+    let mut keep = request.keep_alive && bodyless && !client.worker.draining();
+    let text;
+    let own = match &reply.kind {
+        ReplyKind::Failure(failure) => {
+            reply.record.failure = Some((failure.word(), failure.party()));
+            keep &= !failure.spoils_connection();
+            text = page(failure.status(), reply.record.id);
+            plain(failure.status(), &text)
+        }
+        ReplyKind::Refused(status) => {
+            text = page(*status, reply.record.id);
+            plain(*status, &text)
+        }
+        ReplyKind::Redirect { status, location } => Own {
+            fields: format!("Location: {location}\r\n"),
+            ..plain(*status, "")
+        },
+        ReplyKind::Respond(rule) => match &reply.view.config.table.rules()[rule.0 as usize].action {
+            Action::Respond { status, body, content_type } => {
+                Own { status: *status, fields: String::new(), content_type, body }
+            }
+            _ => plain(500, ""),
+        },
+    };
+    let out = own.write(&client.worker, Some(&request), keep);
+    let status = own.status;
+    let timeout = reply.view.config.timeouts.client_write_idle;
+    client.alarm.set(Which::Upstream, timeout);
+    let given = client.stream.give_all(out.filled(), &client.alarm, Which::Upstream).await;
+    reply.record.bytes_out = out.len() as u64;
+    reply.record.status = status;
+    client.close_record(reply.record, reply.begun);
+    match given {
+        Ok(()) if keep => After::Next,
+        Ok(()) => After::Linger,
+        Err(_) => After::Close,
+    }
+}
+
+fn plain(status: u16, text: &str) -> Own<'_> {
+    Own { status, fields: String::new(), content_type: "text/plain", body: text.as_bytes() }
+}
+
+/// Tells a client about a failure where its request cannot be gone on with.
+pub(super) async fn tell_failure<M: Machine>(
+    client: &mut Client<M>,
+    failure: Failure,
+    request: Option<&RequestFacts>,
+    id: u64,
+    keep: bool,
+) -> (usize, After) {
+    let text = page(failure.status(), id);
+    let keep = keep && !failure.spoils_connection();
+    let mut own = plain(failure.status(), &text);
+    if failure.status() == 503 {
+        own.fields = "Retry-After: 5\r\n".to_owned();
+    }
+    let out = own.write(&client.worker, request, keep);
+    client.alarm.set(Which::Upstream, client.worker.view().config.timeouts.client_write_idle);
+    match client.stream.give_all(out.filled(), &client.alarm, Which::Upstream).await {
+        Ok(()) => (out.len(), if keep { After::Next } else { After::Linger }),
+        Err(_) => (0, After::Close),
+    }
+}
+

@@ -1,0 +1,289 @@
+//! The request's way up: head and first body bytes in one piece, the rest as it comes, then a
+//! watch over the client until there is an answer.
+
+use std::future::{pending, poll_fn};
+use std::time::Duration;
+
+use crate::exchange::{ClientFault, Failure};
+use crate::http::{Chunked, Framing, chunk_size_line};
+use crate::net::{BULK_BYTES, Block, Machine, SMALL_BYTES};
+
+use super::alarm::Which;
+use super::forward::Exchange;
+use super::stream::{Broken, Took};
+
+/// A client that has ended its direction may be gone; the answer may take this long then.
+const HALF_CLOSED_GRACE: Duration = Duration::from_secs(2);
+
+/// A server that takes no more of a request has this long to say why.
+const LAST_WORD: Duration = Duration::from_secs(5);
+
+/// Room that a chunk's size line needs in front of its data.
+pub(super) const CHUNK_FRONT: usize = 18;
+
+/// Room for what follows a chunk's data: its line end, the last chunk, and usual trailers.
+pub(super) const CHUNK_BACK: usize = 64;
+
+/// Why the way up ended before the answer did.
+#[derive(Debug)]
+pub(super) enum Cut {
+    /// The exchange cannot go on.
+    Failure(Failure),
+    /// The server takes no more; it may still answer.
+    ServerStopped,
+    /// The answer was there, and the rest of the request has taken too long or too much.
+    EarlyAnswerOver,
+}
+
+impl From<ClientFault> for Cut {
+    fn from(fault: ClientFault) -> Self {
+        Self::Failure(Failure::Client(fault))
+    }
+}
+
+/// Never ends by itself once the request is whole: whoever waits for the answer drops it.
+pub(super) async fn upload<M: Machine>(
+    exchange: &Exchange<'_, M>,
+    head: &mut Block,
+    inbox: &mut Option<Block>,
+) -> Cut {
+    if let Err(cut) = send_request(exchange, head, inbox).await {
+        if matches!(cut, Cut::ServerStopped) && !exchange.progress.answer_begun.get() {
+            exchange.alarm.set(Which::Upstream, LAST_WORD);
+        }
+        return cut;
+    }
+    exchange.progress.request_whole.set(true);
+    if !exchange.progress.answer_begun.get() {
+        exchange.alarm.set(Which::Upstream, exchange.timeouts.response_head);
+    }
+    if exchange.request.upgrade_websocket {
+        // What the client says now belongs to whoever the answer makes its owner.
+        return pending().await;
+    }
+    watch(exchange, inbox).await
+}
+
+async fn send_request<M: Machine>(
+    exchange: &Exchange<'_, M>,
+    head: &mut Block,
+    inbox: &mut Option<Block>,
+) -> Result<(), Cut> {
+    let mut body = match exchange.request.framing {
+        Framing::None | Framing::Length(0) => return give(exchange, head.filled()).await,
+        Framing::Length(length) => Body::Length(length),
+        Framing::Chunked | Framing::UntilClose => Body::Chunked(Chunked::new()),
+    };
+    match inbox.take().filter(|block| !block.is_empty()) {
+        Some(mut block) => {
+            let piece = body.next(exchange, &mut block)?;
+            body.copy(piece, &block, head);
+            block.consume(piece.used);
+            *inbox = Some(block).filter(|block| !block.is_empty());
+        }
+        None if exchange.request.expect_continue => invite(exchange).await?,
+        None => {}
+    }
+    give(exchange, head.filled()).await?;
+    while !body.is_whole() {
+        *inbox = send_piece(exchange, &mut body).await?;
+    }
+    Ok(())
+}
+
+/// The client waits for a word before it sends the body. It is ours, since the server is there;
+/// what the server thinks of the request comes as its answer.
+async fn invite<M: Machine>(exchange: &Exchange<'_, M>) -> Result<(), Cut> {
+    const CONTINUE: &[u8] = b"HTTP/1.1 100 Continue\r\n\r\n";
+    exchange.alarm.set(Which::Client, exchange.timeouts.client_write_idle);
+    let given = exchange.client.give_all(CONTINUE, exchange.alarm, Which::Client).await;
+    given.map_err(|_| ClientFault::Left.into())
+}
+
+/// Gives bytes to the server. Its own silence is judged by the answer's deadline.
+async fn give<M: Machine>(exchange: &Exchange<'_, M>, bytes: &[u8]) -> Result<(), Cut> {
+    exchange.alarm.set(Which::Client, exchange.timeouts.client_write_idle);
+    match exchange.upstream.give_all(bytes, exchange.alarm, Which::Client).await {
+        Ok(()) => Ok(()),
+        Err(Broken::TimedOut | Broken::Socket(_) | Broken::Tls(_)) => Err(Cut::ServerStopped),
+    }
+}
+
+/// Reads a piece of the body and sends it on; gives what came behind the body's end.
+async fn send_piece<M: Machine>(
+    exchange: &Exchange<'_, M>,
+    body: &mut Body,
+) -> Result<Option<Block>, Cut> {
+    let mut block = receive(exchange, body).await?;
+    let piece = body.next(exchange, &mut block)?;
+    if let Some(left) = exchange.progress.early_left.get() {
+        let left = left.checked_sub(piece.data as u64).ok_or(Cut::EarlyAnswerOver)?;
+        exchange.progress.early_left.set(Some(left));
+    }
+    let rest = block.filled().get(piece.used..).filter(|rest| !rest.is_empty());
+    let rest = rest.map(|rest| {
+        let mut next = Block::small();
+        next.put(rest);
+        next
+    });
+    block.truncate(piece.data);
+    body.frame(&mut block);
+    give(exchange, block.filled()).await?;
+    Ok(rest)
+}
+
+/// Waits for body bytes and takes them into a block that is large if many are due.
+async fn receive<M: Machine>(exchange: &Exchange<'_, M>, body: &Body) -> Result<Block, Cut> {
+    exchange.alarm.set(Which::Client, exchange.timeouts.client_body_idle);
+    loop {
+        let wait = exchange.alarm.until(Which::Client, |cx| exchange.client.poll_readable(cx));
+        wait.await.map_err(|_| Cut::from(ClientFault::SlowBody))?;
+        let mut block = match body {
+            Body::Length(left) if *left < SMALL_BYTES as u64 => Block::small(),
+            _ => Block::bulk(),
+        };
+        let mut most = block.room_left();
+        if let Body::Chunked(_) = body {
+            block.leave_front(CHUNK_FRONT);
+            most = BULK_BYTES - CHUNK_FRONT - CHUNK_BACK;
+        }
+        match exchange.client.take(&mut block, most) {
+            Ok(Took::Bytes(_)) => return Ok(block),
+            Ok(Took::Nothing) => {}
+            Ok(Took::End) | Err(_) => return Err(ClientFault::Left.into()),
+        }
+    }
+}
+
+/// A request's body on its way.
+enum Body {
+    Length(u64),
+    Chunked(Chunked),
+    ChunkedWhole(Vec<u8>),
+}
+
+/// What a block holds of the body: `data` bytes at its front, `used` bytes of it in all.
+#[derive(Clone, Copy, Debug)]
+struct Piece {
+    data: usize,
+    used: usize,
+}
+
+impl Body {
+    fn is_whole(&self) -> bool {
+        match self {
+            Self::Length(left) => *left == 0,
+            Self::Chunked(_) => false,
+            Self::ChunkedWhole(_) => true,
+        }
+    }
+
+    /// Takes what `block` begins with; chunked framing is removed in place.
+    fn next<M: Machine>(
+        &mut self,
+        exchange: &Exchange<'_, M>,
+        block: &mut Block,
+    ) -> Result<Piece, Cut> {
+        let piece = match self {
+            Self::Length(left) => {
+                let data = usize::try_from(*left).unwrap_or(usize::MAX).min(block.len());
+                *left -= data as u64;
+                Piece { data, used: data }
+            }
+            Self::Chunked(chunked) => {
+                let decoded = chunked.decode(block.filled_mut());
+                let decoded = decoded.map_err(|why| Cut::from(ClientFault::Malformed(why)))?;
+                let piece = Piece { data: decoded.data, used: decoded.used };
+                if decoded.end {
+                    *self = Self::ChunkedWhole(chunked.trailers().to_vec());
+                }
+                piece
+            }
+            Self::ChunkedWhole(_) => Piece { data: 0, used: 0 },
+        };
+        let progress = &exchange.progress;
+        let so_far = progress.bytes_in.get() + piece.data as u64;
+        progress.bytes_in.set(so_far);
+        if so_far > exchange.body_bytes_max {
+            return Err(ClientFault::BodyTooLong.into());
+        }
+        Ok(piece)
+    }
+
+    /// Appends a piece to `out`, framed as the server expects it.
+    fn copy(&self, piece: Piece, block: &Block, out: &mut Block) {
+        let data = block.filled().get(..piece.data).unwrap_or_default();
+        match self {
+            Self::Length(_) => out.put(data),
+            Self::Chunked(_) | Self::ChunkedWhole(_) => {
+                if !data.is_empty() {
+                    out.put(chunk_size_line(data.len(), &mut [0; CHUNK_FRONT]));
+                    out.put(data);
+                    out.put(b"\r\n");
+                }
+                self.put_end(out);
+            }
+        }
+    }
+
+    /// Frames the data that `block` holds in place.
+    fn frame(&self, block: &mut Block) {
+        if let Self::Length(_) = self {
+            return;
+        }
+        put_chunk(block);
+        self.put_end(block);
+    }
+
+    fn put_end(&self, out: &mut Block) {
+        if let Self::ChunkedWhole(trailers) = self {
+            put_last_chunk(trailers, out);
+        }
+    }
+}
+
+/// Makes one chunk of the data in `block`, which has [`CHUNK_FRONT`] bytes free at its front.
+pub(super) fn put_chunk(block: &mut Block) {
+    if !block.is_empty() {
+        let length = block.len();
+        block.prepend(chunk_size_line(length, &mut [0; CHUNK_FRONT]));
+        block.put(b"\r\n");
+    }
+}
+
+/// The end of a chunked body.
+pub(super) fn put_last_chunk(trailers: &[u8], out: &mut Block) {
+    out.put(b"0\r\n");
+    out.put(trailers);
+    out.put(b"\r\n");
+}
+
+/// Notices when a client leaves that waits for its answer; keeps what it sends in advance.
+async fn watch<M: Machine>(exchange: &Exchange<'_, M>, inbox: &mut Option<Block>) -> Cut {
+    loop {
+        poll_fn(|cx| exchange.client.poll_readable(cx)).await;
+        let block = inbox.get_or_insert_with(Block::small);
+        let room = block.room_left();
+        if room == 0 {
+            // A client that is this far ahead waits until its turn.
+            return pending().await;
+        }
+        match exchange.client.take(block, room) {
+            Ok(Took::Bytes(_)) => {}
+            Ok(Took::Nothing) => {
+                if block.is_empty() {
+                    *inbox = None;
+                }
+            }
+            Ok(Took::End) => {
+                if block.is_empty() {
+                    *inbox = None;
+                }
+                exchange.progress.client_ended.set(true);
+                exchange.alarm.set_no_later(Which::Upstream, HALF_CLOSED_GRACE);
+                return pending().await;
+            }
+            Err(_) => return ClientFault::Left.into(),
+        }
+    }
+}

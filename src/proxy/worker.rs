@@ -1,0 +1,240 @@
+//! What one worker's connections share: the Config in force, deadlines, idle upstream connections,
+//! counters and the queue to the log.
+
+use std::cell::{Cell, RefCell};
+use std::fmt;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
+use std::time::Duration;
+
+use arc_swap::{ArcSwap, Cache};
+use jiff::{Timestamp, tz::TimeZone};
+use rtrb::{Consumer, Producer, RingBuffer};
+
+use crate::http::Sink;
+use crate::net::{Block, Machine, Moment};
+use crate::observe::{Counters, Notices, Record};
+
+use super::alarm::Alarms;
+use super::idle::Idle;
+use super::live::Live;
+
+/// Records that may wait for the log thread, per worker; more are dropped and counted.
+pub const RECORDS_MAX: usize = 16 * 1024;
+
+/// How often idle upstream connections are looked through for ended ones.
+const SWEEP_EVERY: Duration = Duration::from_secs(1);
+
+/// What all workers of the process share.
+#[derive(Debug)]
+pub struct Shared {
+    /// The Config in force.
+    pub live: ArcSwap<Live>,
+    /// No new requests: connections close after the exchange that they are in.
+    pub draining: AtomicBool,
+    /// Client connections, over all workers.
+    pub clients: AtomicUsize,
+    /// Sentences for the service's log.
+    pub notices: Notices,
+    /// The next record's number.
+    pub first_id: AtomicU64,
+}
+
+impl Shared {
+    /// Starts with `live` in force; `seed` makes record numbers differ from run to run.
+    #[must_use]
+    pub fn new(live: Live, seed: u64) -> Arc<Self> {
+        Arc::new(Self {
+            live: ArcSwap::from_pointee(live),
+            draining: AtomicBool::new(false),
+            clients: AtomicUsize::new(0),
+            notices: Notices::default(),
+            first_id: AtomicU64::new(seed),
+        })
+    }
+}
+
+/// The worker's end of the queue to the log thread: full records go out, empty ones come back.
+#[derive(Debug)]
+pub struct WorkerEnds {
+    full: Producer<Box<Record>>,
+    empty: Consumer<Box<Record>>,
+}
+
+/// A queue between a worker and the log thread; the second pair is the log thread's.
+#[must_use]
+pub fn journal() -> (WorkerEnds, (Consumer<Box<Record>>, Producer<Box<Record>>)) {
+    let (full, written) = RingBuffer::new(RECORDS_MAX);
+    let (recycled, empty) = RingBuffer::new(RECORDS_MAX);
+    (WorkerEnds { full, empty }, (written, recycled))
+}
+
+/// The Config in force as this worker sees it; cloning costs no shared memory.
+pub(super) type View = Rc<Arc<Live>>;
+
+/// One worker.
+pub struct Worker<M: Machine> {
+    pub(super) machine: M,
+    pub(super) shared: Arc<Shared>,
+    pub(super) alarms: Rc<Alarms>,
+    pub(super) idle: Idle<M::Socket>,
+    pub(super) counters: Arc<Counters>,
+    view: RefCell<(Cache<Arc<Shared>, Arc<Live>>, View)>,
+    journal: RefCell<Option<WorkerEnds>>,
+    next_id: Cell<u64>,
+    turn: Cell<usize>,
+    swept: Cell<Moment>,
+    date: Cell<([u8; 37], u64)>,
+    /// Room for canonical paths.
+    pub(super) scratch: RefCell<Vec<u8>>,
+}
+
+impl<M: Machine> fmt::Debug for Worker<M> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Worker").finish_non_exhaustive()
+    }
+}
+
+impl arc_swap::access::Access<Arc<Live>> for Shared {
+    type Guard = arc_swap::Guard<Arc<Live>>;
+
+    fn load(&self) -> Self::Guard {
+        self.live.load()
+    }
+}
+
+impl<M: Machine> Worker<M> {
+    /// A worker of this thread. `journal` is `None` where nothing is logged; `number` tells the
+    /// workers apart.
+    #[must_use]
+    pub fn new(
+        machine: M,
+        shared: &Arc<Shared>,
+        counters: Arc<Counters>,
+        journal: Option<WorkerEnds>,
+        number: usize,
+    ) -> Rc<Self> {
+        let view = Rc::new(shared.live.load_full());
+        let first = shared.first_id.load(Ordering::Relaxed);
+        let worker = Rc::new(Self {
+            shared: Arc::clone(shared),
+            alarms: Rc::new(Alarms::default()),
+            idle: Idle::default(),
+            counters,
+            view: RefCell::new((Cache::new(Arc::clone(shared)), view)),
+            journal: RefCell::new(journal),
+            // 2^48 records of each worker before two could have the same number.
+            next_id: Cell::new(first.wrapping_add((number as u64) << 48)),
+            // Workers begin with different servers.
+            turn: Cell::new(number),
+            swept: Cell::new(Moment::default()),
+            date: Cell::new(([0; 37], u64::MAX)),
+            scratch: RefCell::new(Vec::with_capacity(256)),
+            machine,
+        });
+        worker.tick();
+        worker
+    }
+
+    /// To be called about every [`crate::net::Ticks::LENGTH`]: deadlines pass, the date moves on.
+    pub fn tick(&self) {
+        let now = self.machine.now();
+        self.alarms.tick(now);
+        self.refresh_date();
+        if now.since(self.swept.get()) >= SWEEP_EVERY.as_nanos() as u64 {
+            self.swept.set(now);
+            self.idle.sweep(now);
+        }
+    }
+
+    /// Whether the process is ending.
+    pub(super) fn draining(&self) -> bool {
+        self.shared.draining.load(Ordering::Relaxed)
+    }
+
+    /// The Config in force.
+    pub(super) fn view(&self) -> View {
+        let (cache, view) = &mut *self.view.borrow_mut();
+        let now = cache.load();
+        if !Arc::ptr_eq(now, view) {
+            *view = Rc::new(Arc::clone(now));
+        }
+        Rc::clone(view)
+    }
+
+    /// A number that moves on each time, to share servers out.
+    pub(super) fn next_turn(&self) -> usize {
+        let turn = self.turn.get();
+        self.turn.set(turn.wrapping_add(1));
+        turn
+    }
+
+    /// An empty record with a number of its own.
+    pub(super) fn open_record(&self) -> Box<Record> {
+        let mut journal = self.journal.borrow_mut();
+        let recycled = journal.as_mut().and_then(|ends| ends.empty.pop().ok());
+        let mut record = recycled.unwrap_or_default();
+        record.recycle();
+        record.id = self.next_id.get();
+        self.next_id.set(record.id.wrapping_add(1));
+        record
+    }
+
+    /// The exchange has ended: its record goes to the log.
+    pub(super) fn close_record(&self, record: Box<Record>) {
+        let counters = &self.counters;
+        counters.exchanges.add(1);
+        counters.bytes_in.add(record.bytes_in);
+        counters.bytes_out.add(record.bytes_out);
+        if record.failure.is_some() {
+            counters.failures.add(1);
+        }
+        if let Some(ends) = &mut *self.journal.borrow_mut()
+            && ends.full.push(record).is_err()
+        {
+            counters.records_dropped.add(1);
+        }
+    }
+
+    /// `Date: …` with its line end (RFC 9110 section 6.6.1), exact to the tick.
+    pub(super) fn date_line(&self) -> [u8; 37] {
+        self.date.get().0
+    }
+
+    fn refresh_date(&self) {
+        let seconds = self.machine.wall_micros() / 1_000_000;
+        if seconds != self.date.get().1 {
+            self.date.set((date_line(seconds), seconds));
+        }
+    }
+}
+
+fn date_line(seconds: u64) -> [u8; 37] {
+    let seconds = i64::try_from(seconds).unwrap_or_default();
+    let time = Timestamp::from_second(seconds).unwrap_or(Timestamp::UNIX_EPOCH);
+    let text = TimeZone::UTC.to_datetime(time).strftime("Date: %a, %d %b %Y %H:%M:%S GMT\r\n");
+    let mut line = [b' '; 37];
+    let text = text.to_string();
+    if let Some(room) = line.get_mut(..text.len()) {
+        room.copy_from_slice(text.as_bytes());
+    }
+    line
+}
+
+impl Sink for Block {
+    #[inline]
+    fn put(&mut self, bytes: &[u8]) {
+        Self::put(self, bytes);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_date_fills_its_line() {
+        assert_eq!(&date_line(784_111_777), b"Date: Sun, 06 Nov 1994 08:49:37 GMT\r\n");
+    }
+}
