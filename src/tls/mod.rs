@@ -1,0 +1,3 @@
+//! Certificates and sessions without sockets.
+
+pub mod certificate;
