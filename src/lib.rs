@@ -1,6 +1,6 @@
 //! Gatehouse, a reverse-proxy appliance for the perimeter.
 
-//pub mod config;
+pub mod config;
 pub mod document;
 pub mod net;
 pub mod pool;

@@ -59,6 +59,8 @@ pub struct Site {
     pub name: String,
     /// Its public names, lower case.
     pub names: Vec<String>,
+    /// Where they are accepted.
+    pub listeners: Vec<ListenerId>,
     /// Its own certificates, as indices into `Config::certificates`; empty: those of the Listener.
     pub certificates: Vec<usize>,
     /// Whether paths are judged.

@@ -52,8 +52,6 @@ pub struct Table {
 pub struct SiteDraft {
     /// The Site; its id is set by its place in the list.
     pub site: Site,
-    /// Where its names are accepted.
-    pub listeners: Vec<ListenerId>,
     /// Its Rules in the order of the file.
     pub rules: Vec<RuleDraft>,
     /// Where its names only point to https.
@@ -292,14 +290,14 @@ struct Builder {
 
 impl Builder {
     fn site(&mut self, draft: SiteDraft) -> (u32, Vec<RedirectDraft>) {
-        let SiteDraft { mut site, listeners, rules, redirects } = draft;
+        let SiteDraft { mut site, rules, redirects } = draft;
         let index = self.sites.len() as u32;
         site.id = SiteId(index);
         self.first_rules.push(self.rules.len() as u32);
         let view = self.view(index, site.path_check == PathCheck::Raw, rules);
-        for listener in listeners {
+        for listener in &site.listeners {
             for name in &site.names {
-                self.name(listener, name, view);
+                self.name(*listener, name, view);
             }
         }
         self.sites.push(site);
