@@ -1,2 +1,5 @@
-//! The operator's command.
-fn main() {}
+//! The operator's command and the proxy itself.
+
+fn main() -> std::process::ExitCode {
+    gatehouse::command::main()
+}

@@ -24,7 +24,7 @@ pub use block::{BULK_BYTES, Block, SMALL_BYTES};
 pub use clock::{Moment, Ticks, wall_micros};
 pub use listen::{Bind, Dial, Listening, any_like, bind};
 pub use sys::{open_file_limit, pin_to_core, raise_open_file_limit, usable_cores};
-pub use uring::{Acceptor, Alert, Ring, RingFlags, Ticker, UringSocket, run};
+pub use uring::{Acceptor, Ring, RingFlags, Ticker, UringSocket, run};
 
 /// What the proxy needs from the machine that it runs on.
 pub trait Machine: Clone + 'static {

@@ -9,13 +9,11 @@ use std::net::{Shutdown, SocketAddr, TcpStream as StdStream};
 use std::os::fd::{AsRawFd, OwnedFd, RawFd};
 use std::pin::Pin;
 use std::rc::Rc;
-use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
 use monoio::net::TcpStream;
 use monoio::{IoUringDriver, RuntimeBuilder};
-use nix::sys::eventfd::{EfdFlags, EventFd};
 use nix::sys::socket::{getsockopt, shutdown, sockopt};
 use nix::sys::time::TimeSpec;
 use nix::sys::timerfd::{ClockId, Expiration, TimerFd, TimerFlags, TimerSetTimeFlags};
@@ -330,37 +328,5 @@ impl Ticker {
         poll_fn(|cx| self.wait.poll_readable(cx)).await;
         // The count of ticks is of no interest, only that the timer is quiet again.
         let _ = self.timer.wait();
-    }
-}
-
-/// A bell that another thread can ring for this one.
-#[derive(Clone, Debug)]
-pub struct Alert(Arc<EventFd>);
-
-impl Alert {
-    /// A new bell.
-    ///
-    /// # Errors
-    /// No descriptors left.
-    pub fn new() -> io::Result<Self> {
-        let flags = EfdFlags::EFD_CLOEXEC | EfdFlags::EFD_NONBLOCK;
-        Ok(Self(Arc::new(EventFd::from_value_and_flags(0, flags)?)))
-    }
-
-    /// Rings it.
-    pub fn ring(&self) {
-        // It can only fail when it has been rung 2^64 times unheard.
-        let _ = self.0.write(1);
-    }
-
-    /// Waits on this thread's ring until it is rung.
-    ///
-    /// # Errors
-    /// No descriptors left.
-    pub async fn heard(&self) -> io::Result<()> {
-        let wait = UringSocket::watch(std::os::fd::AsFd::as_fd(&*self.0).try_clone_to_owned()?)?;
-        poll_fn(|cx| wait.poll_readable(cx)).await;
-        let _ = self.0.read();
-        Ok(())
     }
 }

@@ -124,7 +124,7 @@ fn begin(
 ) {
     let shared = &worker.shared;
     let before = shared.clients.fetch_add(1, Ordering::Relaxed);
-    let over = before >= worker.view().config.limits.clients_max();
+    let over = before >= worker.view().clients_max;
     let refused = if spare.is_some() {
         Some(ProxyFault::NoDescriptors)
     } else {

@@ -69,6 +69,15 @@ impl Alarms {
         self.earliest.set(earliest);
     }
 
+    /// Every connection looks around, whatever its deadlines.
+    pub(super) fn wake_all(&self) {
+        for slot in self.slots.borrow_mut().iter_mut() {
+            if let Some(waker) = slot.waker.take() {
+                waker.wake();
+            }
+        }
+    }
+
     /// A connection's deadlines, neither set.
     pub(super) fn open(self: &Rc<Self>) -> Alarm {
         let slot = Slot { due: [NEVER; 2], waker: None };

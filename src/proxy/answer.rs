@@ -218,12 +218,12 @@ async fn give<M: Machine>(exchange: &Exchange<'_, M>, bytes: &[u8]) -> Result<()
 
 /// An answer's body on its way.
 struct Body {
-    from: From,
+    from: Rest,
     /// We frame it by chunks.
     chunked: bool,
 }
 
-enum From {
+enum Rest {
     Length(u64),
     Chunked(Chunked),
     UntilClose,
@@ -234,18 +234,18 @@ enum From {
 impl Body {
     fn of(head: &FinalHead) -> Self {
         let from = match head.facts.framing {
-            Framing::None => From::Whole(Vec::new()),
-            Framing::Length(0) => From::Whole(Vec::new()),
-            Framing::Length(length) => From::Length(length),
-            Framing::Chunked => From::Chunked(Chunked::new()),
-            Framing::UntilClose => From::UntilClose,
+            Framing::None => Rest::Whole(Vec::new()),
+            Framing::Length(0) => Rest::Whole(Vec::new()),
+            Framing::Length(length) => Rest::Length(length),
+            Framing::Chunked => Rest::Chunked(Chunked::new()),
+            Framing::UntilClose => Rest::UntilClose,
         };
         let framed = !matches!(head.facts.framing, Framing::None | Framing::Length(_));
         Self { from, chunked: framed && head.policy.body == OutgoingBody::Chunked }
     }
 
     fn is_whole(&self) -> bool {
-        matches!(self.from, From::Whole(_))
+        matches!(self.from, Rest::Whole(_))
     }
 
     /// Takes what `block` begins with: how many bytes of data now stand at its front, and how many
@@ -253,32 +253,32 @@ impl Body {
     fn next(&mut self, block: &mut Block) -> Result<(usize, usize), UpstreamFault> {
         let length = block.len();
         match &mut self.from {
-            From::Length(left) => {
+            Rest::Length(left) => {
                 let data = usize::try_from(*left).unwrap_or(usize::MAX).min(length);
                 *left -= data as u64;
                 if *left == 0 {
-                    self.from = From::Whole(Vec::new());
+                    self.from = Rest::Whole(Vec::new());
                 }
                 Ok((data, data))
             }
-            From::Chunked(chunked) => {
+            Rest::Chunked(chunked) => {
                 let decoded = chunked.decode(block.filled_mut());
                 let decoded = decoded.map_err(UpstreamFault::Malformed)?;
                 if decoded.end {
-                    self.from = From::Whole(chunked.trailers().to_vec());
+                    self.from = Rest::Whole(chunked.trailers().to_vec());
                 }
                 Ok((decoded.data, decoded.used))
             }
-            From::UntilClose => Ok((length, length)),
-            From::Whole(_) => Ok((0, 0)),
+            Rest::UntilClose => Ok((length, length)),
+            Rest::Whole(_) => Ok((0, 0)),
         }
     }
 
     /// The server has ended the connection.
     fn end(&mut self) -> Result<(), UpstreamFault> {
         match self.from {
-            From::UntilClose => {
-                self.from = From::Whole(Vec::new());
+            Rest::UntilClose => {
+                self.from = Rest::Whole(Vec::new());
                 Ok(())
             }
             _ => Err(UpstreamFault::Truncated),
@@ -288,13 +288,13 @@ impl Body {
     /// Bytes that the next read may be good for.
     fn expected(&self) -> usize {
         match self.from {
-            From::Length(left) => usize::try_from(left).unwrap_or(usize::MAX),
+            Rest::Length(left) => usize::try_from(left).unwrap_or(usize::MAX),
             _ => usize::MAX,
         }
     }
 
     fn put_end(&self, out: &mut Block) {
-        if let From::Whole(trailers) = &self.from
+        if let Rest::Whole(trailers) = &self.from
             && self.chunked
         {
             put_last_chunk(trailers, out);

@@ -69,7 +69,7 @@ pub(super) enum Judged {
 }
 
 fn head_limits(config: &Config) -> HeadLimits {
-    let limits = &config.limits;
+    let limits = &config.limits.largest;
     HeadLimits {
         head_bytes_max: limits.head_bytes_max as usize,
         field_bytes_max: limits.field_bytes_max as usize,
@@ -179,7 +179,7 @@ fn failed(fault: ClientFault) -> ReplyKind {
 
 /// The connection was set up for the certificates of another site.
 fn is_misdirected<M: Machine>(client: &Client<M>, view: &View, site: &Site) -> bool {
-    client.presented.is_some_and(|presented| presented != view.presented(site.id))
+    client.presented.is_some_and(|presented| presented != view.presented(site.id, client.listener))
 }
 
 fn reply_kind(head: &RequestHead<'_, '_>, rule: &site::Rule) -> ReplyKind {

@@ -3,12 +3,13 @@
 //! Built by the control thread, never changed, shared by all workers through one pointer. An
 //! exchange keeps the one that it began with.
 
+use std::collections::HashMap;
 use std::fmt;
 use std::net::SocketAddr;
 use std::sync::Arc;
 
 use crate::config::Config;
-use crate::net::Dial;
+use crate::net::{self, Dial};
 use crate::pool::settings::{
     PoolId, PoolSettings, Profile, ServerAddress, ServerName, ServerSettings, Sni, Trust,
     UpstreamTls,
@@ -17,6 +18,9 @@ use crate::pool::{Load, Registry, Shelf};
 use crate::site::{Listener, ListenerId, SiteId};
 use crate::tls::{Connector, ConnectorSettings, Identity, Presented, Roots, Terminator, TicketSecrets};
 
+/// Descriptors for everything that is no connection: rings, listeners, logs.
+const RESERVED_FILES: u64 = 256;
+
 /// The Config in force with what hangs on it.
 #[derive(Debug)]
 pub struct Live {
@@ -24,7 +28,10 @@ pub struct Live {
     pub generation: u64,
     /// What the operator's file means.
     pub config: Config,
+    /// Client connections, over all workers.
+    pub clients_max: usize,
     terminators: Vec<Option<Terminator>>,
+    /// By site, then by listener.
     presented: Vec<Presented>,
     pools: Vec<LivePool>,
 }
@@ -84,20 +91,23 @@ impl Live {
         registry: &mut Registry,
         resolve: &dyn Fn(&ServerAddress) -> Vec<SocketAddr>,
     ) -> Result<Self, String> {
-        let mut identities = Identities { secrets, sets: Vec::new() };
+        let mut identities = Identities { secrets, sets: HashMap::new(), built: HashMap::new() };
         let mut terminators = Vec::new();
         for listener in &config.listeners {
             terminators.push(terminator(&config, listener, &mut identities)?);
         }
         let mut presented = Vec::new();
         for site in config.table.sites() {
-            presented.push(identities.number(&site.certificates));
+            for listener in &config.listeners {
+                presented.push(identities.number(config.site_certificates(site, listener.id)));
+            }
         }
         let mut pools = Vec::new();
         for settings in &config.pools {
             pools.push(LivePool::new(settings, registry, resolve)?);
         }
-        Ok(Self { generation, config, terminators, presented, pools })
+        let clients_max = config.limits.clients_max.map_or_else(clients_max_auto, |max| max as usize);
+        Ok(Self { generation, config, clients_max, terminators, presented, pools })
     }
 
     /// A pool; ids come from the same Config.
@@ -112,17 +122,23 @@ impl Live {
         self.terminators.get(id.0 as usize)?.as_ref()
     }
 
-    /// Which certificates a site's clients are shown.
+    /// Which certificates a site's clients are shown at a listener.
     #[must_use]
-    pub fn presented(&self, id: SiteId) -> Presented {
-        self.presented[id.0 as usize]
+    pub fn presented(&self, site: SiteId, listener: ListenerId) -> Presented {
+        self.presented[site.0 as usize * self.config.listeners.len() + listener.0 as usize]
     }
+}
+
+/// As many clients as there are descriptors for, with an upstream connection for each.
+fn clients_max_auto() -> usize {
+    usize::try_from(net::open_file_limit().saturating_sub(RESERVED_FILES) / 2).unwrap_or(usize::MAX)
 }
 
 /// Numbers for sets of certificates, and what clients are shown for each.
 struct Identities<'s> {
     secrets: &'s Arc<TicketSecrets>,
-    sets: Vec<Vec<usize>>,
+    sets: HashMap<Vec<usize>, Presented>,
+    built: HashMap<Presented, Identity>,
 }
 
 impl Identities<'_> {
@@ -130,18 +146,20 @@ impl Identities<'_> {
         let mut set = certificates.to_vec();
         set.sort_unstable();
         set.dedup();
-        let known = self.sets.iter().position(|other| *other == set);
-        let index = known.unwrap_or_else(|| {
-            self.sets.push(set);
-            self.sets.len() - 1
-        });
-        Presented::try_from(index).unwrap_or(Presented::MAX)
+        let next = Presented::try_from(self.sets.len()).unwrap_or(Presented::MAX);
+        *self.sets.entry(set).or_insert(next)
     }
 
     fn identity(&mut self, config: &Config, certificates: &[usize]) -> Result<Identity, String> {
+        let number = self.number(certificates);
+        if let Some(built) = self.built.get(&number) {
+            return Ok(built.clone());
+        }
         let keys = certificates.iter().filter_map(|&index| config.certificates.get(index));
         let keys = keys.map(|certificate| Arc::clone(&certificate.key)).collect();
-        Identity::new(self.number(certificates), keys, self.secrets)
+        let identity = Identity::new(number, keys, self.secrets)?;
+        self.built.insert(number, identity.clone());
+        Ok(identity)
     }
 }
 
@@ -157,10 +175,10 @@ fn terminator(
     if !listener.certificates.is_empty() {
         terminator.set_default(identities.identity(config, &listener.certificates)?);
     }
-    for (names, certificates) in config.listener_certificates(listener.id) {
-        let identity = identities.identity(config, &certificates)?;
-        for name in names {
-            terminator.add(&name.to_ascii_lowercase(), &identity);
+    for site in config.table.sites().iter().filter(|site| site.listeners.contains(&listener.id)) {
+        let identity = identities.identity(config, config.site_certificates(site, listener.id))?;
+        for name in &site.names {
+            terminator.add(name, &identity);
         }
     }
     Ok(Some(terminator))

@@ -11,6 +11,8 @@ use crate::observe::Text;
 use crate::pool::settings::PoolId;
 use crate::pool::{Candidate, pick};
 
+use crate::site::host::without_port;
+
 use super::alarm::Which;
 use super::client::Client;
 use super::judge::Plan;
@@ -165,7 +167,7 @@ async fn connect<M: Machine>(
     connected.map_err(|_| Failure::Upstream(UpstreamFault::SlowConnect))?;
     socket.connect_result().map_err(|error| dial_failure(&error))?;
     let Some(tls) = &server.tls else { return Ok(Stream::plain(socket)) };
-    let host = String::from_utf8_lossy(host_name(plan.record.text(Text::Host)));
+    let host = String::from_utf8_lossy(without_port(plan.record.text(Text::Host)));
     let name = tls.name.as_deref().unwrap_or(&host);
     let session = tls.connector.connect(name);
     let session = session.map_err(|fault| tls_failure(client, server, &Broken::Tls(fault)))?;
@@ -173,14 +175,6 @@ async fn connect<M: Machine>(
     match stream.handshake(None, alarm, Which::Upstream).await {
         Ok(()) => Ok(stream),
         Err(broken) => Err(tls_failure(client, server, &broken)),
-    }
-}
-
-/// Host without its port.
-fn host_name(host: &[u8]) -> &[u8] {
-    match host.iter().rposition(|&byte| byte == b':') {
-        Some(colon) if !host[colon..].contains(&b']') => &host[..colon],
-        _ => host,
     }
 }
 

@@ -3,7 +3,6 @@
 use crate::exchange::Failure;
 use crate::http::{Framing, Method, RequestFacts, Version};
 use crate::net::{Block, Machine};
-use crate::observe::Text;
 use crate::site::Action;
 
 use super::alarm::Which;

@@ -30,7 +30,7 @@ const SWEEP_EVERY: Duration = Duration::from_secs(1);
 #[derive(Debug)]
 pub struct Shared {
     /// The Config in force.
-    pub live: ArcSwap<Live>,
+    pub live: Arc<ArcSwap<Live>>,
     /// No new requests: connections close after the exchange that they are in.
     pub draining: AtomicBool,
     /// Client connections, over all workers.
@@ -46,7 +46,7 @@ impl Shared {
     #[must_use]
     pub fn new(live: Live, seed: u64) -> Arc<Self> {
         Arc::new(Self {
-            live: ArcSwap::from_pointee(live),
+            live: Arc::new(ArcSwap::from_pointee(live)),
             draining: AtomicBool::new(false),
             clients: AtomicUsize::new(0),
             notices: Notices::default(),
@@ -80,11 +80,12 @@ pub struct Worker<M: Machine> {
     pub(super) alarms: Rc<Alarms>,
     pub(super) idle: Idle<M::Socket>,
     pub(super) counters: Arc<Counters>,
-    view: RefCell<(Cache<Arc<Shared>, Arc<Live>>, View)>,
+    view: RefCell<(Cache<Arc<ArcSwap<Live>>, Arc<Live>>, View)>,
     journal: RefCell<Option<WorkerEnds>>,
     next_id: Cell<u64>,
     turn: Cell<usize>,
     swept: Cell<Moment>,
+    told_to_end: Cell<bool>,
     date: Cell<([u8; 37], u64)>,
     /// Room for canonical paths.
     pub(super) scratch: RefCell<Vec<u8>>,
@@ -93,14 +94,6 @@ pub struct Worker<M: Machine> {
 impl<M: Machine> fmt::Debug for Worker<M> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Worker").finish_non_exhaustive()
-    }
-}
-
-impl arc_swap::access::Access<Arc<Live>> for Shared {
-    type Guard = arc_swap::Guard<Arc<Live>>;
-
-    fn load(&self) -> Self::Guard {
-        self.live.load()
     }
 }
 
@@ -122,13 +115,14 @@ impl<M: Machine> Worker<M> {
             alarms: Rc::new(Alarms::default()),
             idle: Idle::default(),
             counters,
-            view: RefCell::new((Cache::new(Arc::clone(shared)), view)),
+            view: RefCell::new((Cache::new(Arc::clone(&shared.live)), view)),
             journal: RefCell::new(journal),
             // 2^48 records of each worker before two could have the same number.
             next_id: Cell::new(first.wrapping_add((number as u64) << 48)),
             // Workers begin with different servers.
             turn: Cell::new(number),
             swept: Cell::new(Moment::default()),
+            told_to_end: Cell::new(false),
             date: Cell::new(([0; 37], u64::MAX)),
             scratch: RefCell::new(Vec::with_capacity(256)),
             machine,
@@ -141,11 +135,31 @@ impl<M: Machine> Worker<M> {
     pub fn tick(&self) {
         let now = self.machine.now();
         self.alarms.tick(now);
+        if self.draining() && !self.told_to_end.replace(true) {
+            self.alarms.wake_all();
+        }
         self.refresh_date();
         if now.since(self.swept.get()) >= SWEEP_EVERY.as_nanos() as u64 {
             self.swept.set(now);
             self.idle.sweep(now);
         }
+    }
+
+    /// The machine that it runs on.
+    pub fn machine(&self) -> M {
+        self.machine.clone()
+    }
+
+    /// Leaves a sentence for the service's log.
+    pub fn say(&self, subject: &str, what: &str) {
+        self.shared.notices.say(subject, what);
+    }
+
+    /// No client is connected to this worker.
+    #[must_use]
+    pub fn is_deserted(&self) -> bool {
+        let counts = self.counters.read();
+        counts.clients == counts.clients_ended
     }
 
     /// Whether the process is ending.

@@ -4,6 +4,7 @@
 //! that came and gives plaintext; it is given plaintext and seals it into the caller's buffer. It
 //! keeps no record buffers of its own, so an idle connection costs what its keys cost.
 
+pub mod certificate;
 mod client;
 mod server;
 mod session;

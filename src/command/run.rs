@@ -1,0 +1,47 @@
+//! `gatehouse run`
+
+use std::path::Path;
+
+use crate::control::{self, Settings};
+
+use super::check::{print, read};
+use super::{FAILED, REFUSED};
+
+pub(super) fn run(file: &Path) -> u8 {
+    let config = match read(file) {
+        Ok(config) => config,
+        Err(complaints) => {
+            print(&complaints, false);
+            return REFUSED;
+        }
+    };
+    if let Err(error) = control::block_signals() {
+        eprintln!("gatehouse: cannot wait for signals: {error}");
+        return FAILED;
+    }
+    let running = match control::start(config, Settings { talkative: true }) {
+        Ok(running) => running,
+        Err(why) => {
+            eprintln!("gatehouse: {why}");
+            return FAILED;
+        }
+    };
+    eprintln!("gatehouse: ready");
+    if control::wait_for_signal().is_ok() {
+        eprintln!("gatehouse: stopping; running requests may end, a second signal stops at once");
+    }
+    running.stop(second_signal());
+    0
+}
+
+/// Tells whether another signal has come since.
+pub(super) fn second_signal() -> impl FnMut() -> bool {
+    let (told, heard) = std::sync::mpsc::channel();
+    std::thread::spawn(move || {
+        if control::wait_for_signal().is_ok() {
+            // Nobody asks any more if the stop was quicker.
+            let _ = told.send(());
+        }
+    });
+    move || heard.try_recv().is_ok()
+}

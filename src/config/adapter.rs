@@ -1,0 +1,131 @@
+//! `[adapter]`, `[resolver]`, `[admin]`: networks and names.
+
+use std::collections::HashMap;
+use std::net::IpAddr;
+use std::path::PathBuf;
+
+use super::{Adapter, Admin, Judge, Role, Route, suggest, value};
+use crate::document::{self, At, Named, Written};
+use crate::site::host::canonical_name;
+
+const ROLES: [(&str, Role); 3] =
+    [("internal", Role::Internal), ("external", Role::External), ("management", Role::Management)];
+
+impl<'j> Judge<'j> {
+    pub(super) fn adapters(&mut self) -> Vec<Adapter> {
+        let document = self.document;
+        let mut adapters = Vec::new();
+        for entry in &document.adapters {
+            adapters.push(self.adapter(entry));
+        }
+        adapters
+    }
+
+    fn adapter(
+        &mut self,
+        entry: &Named<document::Adapter>,
+        taken: &mut HashMap<IpAddr, At>,
+    ) -> Adapter {
+        let Named { name, table } = entry;
+        let role = ROLES.iter().find(|(word, _)| *word == name.value).map(|(_, role)| *role);
+        if role.is_none() {
+            let meant = suggest::nearest(&name.value, ROLES.iter().map(|(word, _)| *word));
+            self.faults.no_such_role(name.at, &name.value, meant);
+        }
+        if let (Some(mac), None) = (&table.mac, &table.interface) {
+            self.faults.mac_needs_appliance(mac.at);
+        }
+        if let Some(interface) = table.interface.as_ref().filter(|text| !is_interface(&text.value))
+        {
+            self.faults.not_an_interface(interface.at, &interface.value);
+        }
+        let mut addresses = Vec::new();
+        for text in table.addresses.iter().flat_map(|list| &list.value) {
+            let Some((address, length)) = value::prefix(&text.value) else {
+                self.faults.not_a_prefix(text.at, &text.value);
+                continue;
+            };
+            addresses.push((address, length));
+        }
+        if let (Some(Role::Internal), Some(gateway)) = (role, &table.gateway) {
+            self.faults.gateway_on_internal(gateway.at);
+        }
+        let gateway = table.gateway.as_ref().and_then(|text| self.address(text));
+        Adapter {
+            role: role.unwrap_or(Role::Internal),
+            interface: table.interface.as_ref().map(|text| text.value.clone()),
+            mac: table.mac.as_ref().map(|text| text.value.clone()),
+            addresses,
+            gateway,
+            routes: self.routes(table),
+        }
+    }
+
+    fn routes(&mut self, table: &document::Adapter) -> Vec<Route> {
+        let mut routes = Vec::new();
+        for text in table.routes.iter().flat_map(|list| &list.value) {
+            match route(&text.value) {
+                Some(route) => routes.push(route),
+                None => self.faults.not_a_route(text.at, &text.value),
+            }
+        }
+        routes
+    }
+
+    fn address(&mut self, text: &Written<String>) -> Option<IpAddr> {
+        let address = text.value.parse().ok();
+        if address.is_none() {
+            self.faults.not_an_address(text.at, &text.value);
+        }
+        address
+    }
+
+    pub(super) fn hosts(&mut self) -> HashMap<String, Vec<IpAddr>> {
+        let document = self.document;
+        let mut hosts = HashMap::new();
+        for Named { name, table } in &document.resolver.hosts {
+            let addresses = table.iter().filter_map(|text| self.address(text)).collect();
+            match canonical_name(&name.value) {
+                Ok(name) => drop(hosts.insert(name, addresses)),
+                Err(fault) => self.faults.not_a_server_name(name.at, "hosts", fault),
+            }
+        }
+        hosts
+    }
+
+    pub(super) fn resolvers(&mut self) -> Vec<IpAddr> {
+        let document = self.document;
+        let servers = document.resolver.servers.iter().flat_map(|list| &list.value);
+        servers.filter_map(|text| self.address(text)).collect()
+    }
+
+    pub(super) fn admin(&mut self) -> Admin {
+        let admin = &self.document.admin;
+        let socket = admin.socket.as_ref().map_or_else(
+            || PathBuf::from("/run/gatehouse/admin.sock"),
+            |text| self.files.resolve(text.at, &text.value),
+        );
+        if let Some(adapter) = &admin.adapter {
+            self.place_of("adapter", adapter);
+        }
+        let role = self.choice("adapter", admin.adapter.as_ref(), &ROLES);
+        let port = self.number("port", admin.port.as_ref(), (1, 65_535)).unwrap_or(9_443) as u16;
+        Admin { socket, role, port }
+    }
+}
+
+/// `192.168.10.0/24 via 172.25.33.1`
+fn route(text: &str) -> Option<Route> {
+    let (network, via) = text.split_once(" via ")?;
+    let (network, length) = value::prefix(network.trim())?;
+    let via: IpAddr = via.trim().parse().ok()?;
+    (network.is_ipv4() == via.is_ipv4()).then_some(Route { network: (network, length?), via })
+}
+
+/// The kernel's rule (`dev_valid_name`).
+fn is_interface(name: &str) -> bool {
+    (1..16).contains(&name.len())
+        && name != "."
+        && name != ".."
+        && name.bytes().all(|byte| byte.is_ascii_graphic() && byte != b'/' && byte != b':')
+}

@@ -1,0 +1,580 @@
+//! Everything that can be wrong with the operator's files, in words. All messages stand here.
+//!
+//! A message says what was found and what would be right; help says what to do where that is more
+//! than correcting the place.
+
+use std::fmt::{self, Display};
+use std::io;
+use std::path::{Path, PathBuf};
+
+use super::suggest::nearest;
+use crate::document::{At, Files, Misread, Place};
+use crate::site::PathFault;
+use crate::site::host::NameFault;
+use crate::tls::certificate::CertificateFault;
+
+/// One complaint, ready to be shown.
+#[derive(Clone, Debug)]
+pub struct Complaint {
+    /// Where.
+    pub place: Place,
+    /// What is wrong.
+    pub message: String,
+    /// What to do about it.
+    pub help: Option<String>,
+    /// Other places that belong to it, and what they are.
+    pub notes: Vec<(Place, String)>,
+}
+
+/// All complaints about the operator's files, in the order of the files.
+#[derive(Clone, Debug, Default)]
+pub struct Complaints {
+    list: Vec<Complaint>,
+}
+
+impl Complaints {
+    /// One by one.
+    pub fn list(&self) -> &[Complaint] {
+        &self.list
+    }
+}
+
+impl std::error::Error for Complaints {}
+
+impl Display for Complaints {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for complaint in &self.list {
+            writeln!(f, "{complaint}")?;
+        }
+        match self.list.len() {
+            1 => write!(f, "1 complaint"),
+            count => write!(f, "{count} complaints"),
+        }
+    }
+}
+
+impl Display for Complaint {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        point(f, &self.place, &self.message)?;
+        for (place, text) in &self.notes {
+            point(f, place, text)?;
+        }
+        if let Some(help) = &self.help {
+            writeln!(f, "  help: {help}")?;
+        }
+        Ok(())
+    }
+}
+
+/// `file:line:column: message`, the source line, and a caret under it.
+fn point(f: &mut fmt::Formatter<'_>, place: &Place, message: &str) -> fmt::Result {
+    let Place { file, line, column, source, width } = place;
+    writeln!(f, "{}:{line}:{column}: {message}", file.display())?;
+    if source.is_empty() {
+        return Ok(());
+    }
+    let number = line.to_string();
+    let margin = " ".repeat(number.len());
+    // What is not printable must not reach the terminal; tabs stay, so that the caret stays below.
+    let printable: String = source.chars().map(shown).collect();
+    let indent: String = source
+        .chars()
+        .take(column - 1)
+        .map(|character| if character == '\t' { '\t' } else { ' ' })
+        .collect();
+    writeln!(f, "  {number} | {printable}")?;
+    writeln!(f, "  {margin} | {indent}{}", "^".repeat(*width))
+}
+
+fn shown(character: char) -> char {
+    if character.is_control() && character != '\t' { '\u{fffd}' } else { character }
+}
+
+/// Collects complaints while the files are judged.
+#[derive(Debug, Default)]
+pub(super) struct Faults {
+    list: Vec<Fault>,
+}
+
+#[derive(Debug)]
+struct Fault {
+    at: At,
+    message: String,
+    help: Option<String>,
+    notes: Vec<(At, String)>,
+}
+
+impl Fault {
+    fn help(&mut self, help: impl Into<String>) -> &mut Self {
+        self.help = Some(help.into());
+        self
+    }
+
+    fn note(&mut self, at: At, text: impl Into<String>) -> &mut Self {
+        self.notes.push((at, text.into()));
+        self
+    }
+}
+
+impl Faults {
+    pub(super) fn is_empty(&self) -> bool {
+        self.list.is_empty()
+    }
+
+    /// Puts lines and columns to everything, in the order of the files.
+    pub(super) fn into_complaints(mut self, files: &Files) -> Complaints {
+        self.list.sort_by_key(|fault| fault.at);
+        let list = self.list.into_iter().map(|fault| Complaint {
+            place: files.place(fault.at),
+            message: fault.message,
+            help: fault.help,
+            notes: fault.notes.into_iter().map(|(at, text)| (files.place(at), text)).collect(),
+        });
+        Complaints { list: list.collect() }
+    }
+
+    fn add(&mut self, at: At, message: impl Into<String>) -> &mut Fault {
+        let (message, notes) = (message.into(), Vec::new());
+        self.list.push(Fault { at, message, help: None, notes });
+        let last = self.list.len() - 1;
+        &mut self.list[last]
+    }
+}
+
+/// The text of the files.
+impl Faults {
+    pub(super) fn file_unreadable(&mut self, at: At, path: &Path, error: &io::Error) {
+        self.add(at, format!("cannot read {}: {}", path.display(), reason(error)));
+    }
+
+    pub(super) fn not_utf8(&mut self, at: At) {
+        self.add(at, "this file is not UTF-8 text").help("save it as UTF-8");
+    }
+
+    pub(super) fn misread(&mut self, misread: Misread) {
+        match misread {
+            Misread::Syntax { at, message } => {
+                self.add(at, format!("this is not TOML: {message}"));
+            }
+            Misread::Twice { at, first, key } => {
+                let fault = self.add(at, format!("`{key}` is defined twice"));
+                if let Some(first) = first {
+                    fault.note(first, "it was first defined here");
+                }
+            }
+            Misread::WrongType { at, key, expected, actual } => {
+                self.add(at, format!("`{key}` takes {expected}, not {actual}"));
+            }
+            Misread::UnknownKey { at, key, known, pattern } => {
+                let meant = known.iter().copied().chain(super::later::siblings(&pattern));
+                self.unknown_key(at, &key, nearest(&key, meant), &known);
+            }
+        }
+    }
+
+    fn unknown_key(&mut self, at: At, key: &str, meant: Option<&str>, known: &[&str]) {
+        let fault = self.add(at, format!("no setting is called `{key}` here{}", suggestion(meant)));
+        if meant.is_none() {
+            fault.help(format!("known here: {}", known.join(", ")));
+        }
+    }
+
+    pub(super) fn not_available(&mut self, at: At, what: &str) {
+        self.add(at, format!("{what} is not available in this version")).help("leave it out");
+    }
+}
+
+/// Single values.
+impl Faults {
+    pub(super) fn missing(&mut self, at: At, what: &str, key: &str, example: &str) {
+        self.add(at, format!("{what} has no `{key}`")).help(format!("add {example}"));
+    }
+
+    pub(super) fn not_a_duration(&mut self, at: At, key: &str) {
+        self.add(
+            at,
+            format!("`{key}` takes a length of time such as \"500ms\", \"10s\", \"5m\" or \"2h\""),
+        )
+        .help("more than nothing, at most a year, and always with a unit");
+    }
+
+    pub(super) fn not_a_size(&mut self, at: At, key: &str) {
+        self.add(at, format!("`{key}` takes a size such as 32768, \"16kB\" or \"100MB\""));
+    }
+
+    pub(super) fn not_a_rate(&mut self, at: At, key: &str) {
+        self.add(at, format!("`{key}` takes a rate such as \"500B/s\""));
+    }
+
+    pub(super) fn out_of_range(&mut self, at: At, key: &str, least: u64, most: u64) {
+        self.add(at, format!("`{key}` must be from {least} to {most}"));
+    }
+
+    pub(super) fn not_one_of(&mut self, at: At, key: &str, value: &str, choices: &[&str]) {
+        let meant = suggestion(nearest(value, choices.iter().copied()));
+        self.add(at, format!("`{key}` cannot be `{value}`{meant}"))
+            .help(format!("one of: {}", choices.join(", ")));
+    }
+
+    pub(super) fn no_such(&mut self, at: At, kind: &str, name: &str, meant: Option<&str>) {
+        let fault = self.add(at, format!("no {kind} is called `{name}`{}", suggestion(meant)));
+        if meant.is_none() {
+            fault.help(format!("define it as [{kind}.{name}]"));
+        }
+    }
+
+    pub(super) fn listed_twice(&mut self, at: At, what: &str, name: &str, first: At) {
+        self.add(at, format!("{what} `{name}` is listed twice")).note(first, "it was listed here");
+    }
+
+    pub(super) fn not_an_address(&mut self, at: At, text: &str) {
+        self.add(at, format!("`{text}` is not an IP address"));
+    }
+}
+
+/// Adapters and Listeners.
+impl Faults {
+    pub(super) fn no_such_role(&mut self, at: At, name: &str, meant: Option<&str>) {
+        self.add(at, format!("an adapter cannot be called `{name}`{}", suggestion(meant)))
+            .help("the name is the role: external, internal or management");
+    }
+
+    pub(super) fn gateway_on_internal(&mut self, at: At) {
+        self.add(at, "the internal adapter must not have a gateway").help(
+            "the default route belongs to the external adapter; add `routes` for internal networks",
+        );
+    }
+
+    pub(super) fn mac_needs_appliance(&mut self, at: At) {
+        self.add(at, "to find an adapter by `mac` is not available in this version")
+            .help("add interface = \"…\"; `ip -brief link` lists the names");
+    }
+
+    pub(super) fn not_a_prefix(&mut self, at: At, text: &str) {
+        self.add(at, format!("`{text}` is not an IP address, with or without a prefix length"))
+            .help("for example \"203.0.113.10/24\" or \"2001:db8::10\"");
+    }
+
+    pub(super) fn not_a_route(&mut self, at: At, text: &str) {
+        self.add(at, format!("`{text}` is not a route"))
+            .help("for example \"192.168.10.0/24 via 172.25.33.1\"");
+    }
+
+    pub(super) fn not_an_interface(&mut self, at: At, text: &str) {
+        self.add(at, format!("`{text}` cannot be the name of a network interface"))
+            .help("1 to 15 characters without space and `/`; `ip -brief link` lists the names");
+    }
+
+    pub(super) fn adapter_without_addresses(&mut self, at: At, listener: &str, adapter: &str) {
+        self.add(
+            at,
+            format!("listener `{listener}` has no address: adapter `{adapter}` lists none"),
+        )
+        .help(format!("add addresses = [\"…\"] to [adapter.{adapter}]"));
+    }
+
+    pub(super) fn listeners_collide(&mut self, at: At, adapter: &str, port: u16, first: At) {
+        self.add(at, format!("port {port} of adapter `{adapter}` is taken by another listener"))
+            .note(first, "it is taken here");
+    }
+
+    pub(super) fn tls_without_certificate(&mut self, at: At, listener: &str) {
+        self.add(at, format!("listener `{listener}` speaks TLS and has no certificate"))
+            .help("add certificate = \"…\": what clients that send no server name are shown");
+    }
+
+    pub(super) fn certificate_without_tls(&mut self, at: At, listener: &str) {
+        self.add(at, format!("listener `{listener}` has a certificate and does not speak TLS"))
+            .help("add tls = true, or leave the certificate out");
+    }
+
+    pub(super) fn profile_without_tls(&mut self, at: At, listener: &str) {
+        self.add(at, format!("listener `{listener}` has a profile and does not speak TLS"))
+            .help("add tls = true, or leave the profile out");
+    }
+}
+
+/// Certificates.
+impl Faults {
+    pub(super) fn certificate(
+        &mut self,
+        (chain_at, chain): (At, &Path),
+        (key_at, key): (At, &Path),
+        fault: CertificateFault,
+    ) {
+        let (chain, key) = (chain.display(), key.display());
+        match fault {
+            CertificateFault::ChainIsBinary
+            | CertificateFault::NoCertificate
+            | CertificateFault::ChainMalformed => self.authority(chain_at, &chain, fault),
+            CertificateFault::KeyIsBinary => {
+                self.add(key_at, format!("{key} is not PEM but DER or a PFX store"))
+                    .help(format!("`openssl pkcs12 -in {key} -nocerts -noenc -out key.pem` for PFX, `openssl pkey -inform der -in {key} -out key.pem` for DER"));
+            }
+            CertificateFault::NoKey => {
+                self.add(key_at, format!("{key} holds no private key"));
+            }
+            CertificateFault::KeyEncrypted => {
+                self.add(key_at, format!("the private key in {key} is encrypted")).help(format!(
+                    "`openssl pkey -in {key} -out key.pem` writes it without a pass phrase"
+                ));
+            }
+            CertificateFault::KeyMalformed => {
+                self.add(key_at, format!("the private key in {key} is damaged"));
+            }
+            CertificateFault::KeyUnsupported => {
+                self.add(
+                    key_at,
+                    format!("the private key in {key} is of a kind or size that cannot be used"),
+                )
+                .help("RSA from 2048 bits, ECDSA P-256, P-384 or P-521, or Ed25519");
+            }
+            CertificateFault::KeyDoesNotMatch => {
+                self.add(key_at, format!("the key in {key} does not belong to the certificate in {chain}"))
+                    .help(format!("`openssl x509 -in {chain} -noout -pubkey` and `openssl pkey -in {key} -pubout` must print the same"))
+                    .note(chain_at, "the certificate is named here");
+            }
+            CertificateFault::ChainOutOfOrder => {
+                self.add(
+                    chain_at,
+                    format!("the server's own certificate is not the first in {chain}"),
+                )
+                .help("put it first, then each certificate's issuer");
+            }
+        }
+    }
+
+    /// A file of certificates, without a key.
+    pub(super) fn authority(&mut self, at: At, path: &dyn Display, fault: CertificateFault) {
+        match fault {
+            CertificateFault::ChainIsBinary => {
+                self.add(at, format!("{path} is not PEM but DER or a PFX store"))
+                    .help(format!("`openssl pkcs12 -in {path} -nokeys -out chain.pem` for PFX, `openssl x509 -inform der -in {path} -out chain.pem` for DER"));
+            }
+            CertificateFault::NoCertificate => {
+                self.add(at, format!("{path} holds no certificate"))
+                    .help("a PEM file is wanted: -----BEGIN CERTIFICATE-----");
+            }
+            _ => {
+                self.add(at, format!("a certificate in {path} is damaged"));
+            }
+        }
+    }
+
+    pub(super) fn certificate_without_names(&mut self, at: At, path: &Path) {
+        self.add(at, format!("the certificate in {} carries no names", path.display()))
+            .help("clients look at subject alternative names only, not at the common name");
+    }
+
+    pub(super) fn certificate_does_not_cover(
+        &mut self,
+        at: At,
+        name: &str,
+        has: &[(&str, &[String])],
+    ) {
+        let carried: Vec<String> = has
+            .iter()
+            .map(|(certificate, names)| {
+                format!("certificate `{certificate}` is for {}", shortened(names))
+            })
+            .collect();
+        self.add(at, format!("no certificate of this site covers `{name}`"))
+            .help(carried.join("; "));
+    }
+}
+
+/// Pools.
+impl Faults {
+    pub(super) fn pool_without_servers(&mut self, at: At, pool: &str) {
+        self.add(at, format!("pool `{pool}` has no servers"))
+            .help("add servers = [\"fe01.contoso.local:4443\"]");
+    }
+
+    pub(super) fn not_a_server(&mut self, at: At, text: &str) {
+        self.add(at, format!("`{text}` is not the address of a server"))
+            .help("host:port, such as \"fe01.contoso.local:4443\", \"192.0.2.12:80\" or \"[2001:db8::12]:80\"");
+    }
+
+    pub(super) fn server_is_listener(&mut self, at: At, text: &str, listener: &str, there: At) {
+        self.add(
+            at,
+            format!(
+                "`{text}` is our own listener `{listener}`: requests would go round in circles"
+            ),
+        )
+        .note(there, "the listener is here");
+    }
+
+    pub(super) fn not_a_pin(&mut self, at: At) {
+        self.add(at, "a pin is a SHA-256: 64 hexadecimal digits or 44 characters of base64")
+            .help("`openssl x509 -in server.pem -noout -pubkey | openssl pkey -pubin -outform der | sha256sum`");
+    }
+
+    pub(super) fn not_a_server_name(&mut self, at: At, key: &str, fault: NameFault) {
+        self.add(at, format!("`{key}` must be a name: {}", name_fault(fault)));
+    }
+}
+
+/// Sites.
+impl Faults {
+    pub(super) fn not_a_site_name(&mut self, at: At, name: &str, fault: NameFault) {
+        let complaint =
+            self.add(at, format!("`{name}` cannot be a site's name: {}", name_fault(fault)));
+        match fault {
+            NameFault::NotAscii => {
+                complaint.help("write it as clients send it, with xn--: `idn2 NAME` converts it")
+            }
+            NameFault::NotOnlyAName => complaint.help("the host alone; the port is the listener's"),
+            NameFault::Unbracketed => complaint.help(format!("write \"[{name}]\"")),
+            NameFault::StarElsewhere | NameFault::WildcardTooWide => {
+                complaint.help("for example \"*.apps.contoso.com\", which stands for one label")
+            }
+            _ => complaint,
+        };
+    }
+
+    pub(super) fn name_twice(&mut self, at: At, name: &str, listener: &str, first: At) {
+        self.add(at, format!("`{name}` is already a name of a site on listener `{listener}`"))
+            .note(first, "it was given here");
+    }
+
+    pub(super) fn site_without_rules(&mut self, at: At, site: &str) {
+        self.add(at, format!("site `{site}` has no rules"))
+            .help(format!("add [[site.{site}.rule]] with path = \"/\" and pool = \"…\""));
+    }
+
+    pub(super) fn redirect_without_tls(&mut self, at: At, site: &str) {
+        self.add(at, format!("site `{site}` is on no TLS listener that could be redirected to"))
+            .help("list a listener with tls = true, or leave redirect_http out");
+    }
+
+    pub(super) fn redirect_from_nowhere(&mut self, at: At, site: &str) {
+        self.add(
+            at,
+            format!("there is no plain listener beside those of site `{site}` to redirect from"),
+        )
+        .help("add a listener with port = 80 at the same adapter, or leave redirect_http out");
+    }
+
+    pub(super) fn redirect_from_own(&mut self, at: At, listener: &str) {
+        self.add(
+            at,
+            format!(
+                "with redirect_http a site cannot be on the plain listener `{listener}` itself"
+            ),
+        )
+        .help("list the TLS listeners only");
+    }
+
+    pub(super) fn certificate_on_plain_site(&mut self, at: At, site: &str) {
+        self.add(at, format!("site `{site}` has a certificate and is on no TLS listener"))
+            .help("leave the certificate out, or list a listener with tls = true");
+    }
+}
+
+/// Rules.
+impl Faults {
+    pub(super) fn rule_without_action(&mut self, at: At) {
+        self.add(at, "this rule does nothing").help("add one of: pool, refuse, redirect, respond");
+    }
+
+    pub(super) fn rule_with_actions(&mut self, at: At, actions: &[&str]) {
+        let actions: Vec<String> = actions.iter().map(|action| format!("`{action}`")).collect();
+        self.add(at, format!("this rule has {}; it can do one thing only", actions.join(" and ")));
+    }
+
+    pub(super) fn not_a_path(&mut self, at: At, path: &str, fault: PathFault) {
+        let why = match fault {
+            PathFault::NotAbsolute => "must begin with `/`",
+            PathFault::BrokenEscape => "has a `%` without two hexadecimal digits",
+            PathFault::Control => "holds a control character",
+            PathFault::LeavesRoot => "leaves the root",
+            PathFault::OnlyDots => "has a segment of nothing but dots or spaces",
+            PathFault::Fragment => "must be without `?` and `#`",
+            PathFault::DecodesTwice => "could be decoded twice",
+        };
+        self.add(at, format!("the path `{path}` {why}"));
+    }
+
+    pub(super) fn raw_allows_root_only(&mut self, at: At) {
+        self.add(at, "with path_check = \"raw\" only path = \"/\" is allowed")
+            .help("paths that are not judged cannot be told apart safely");
+    }
+
+    pub(super) fn rule_covered(&mut self, at: At, path: &str, earlier: &str, first: At) {
+        self.add(
+            at,
+            format!(
+                "this rule for `{path}` is never reached: an earlier one for `{earlier}` covers it"
+            ),
+        )
+        .note(first, "the earlier rule is here")
+        .help("the first rule that matches decides: put the more specific one first");
+    }
+
+    pub(super) fn not_a_location(&mut self, at: At, text: &str) {
+        self.add(at, format!("`{text}` cannot be redirected to"))
+            .help("an absolute URL (https://…) or a path that begins with one `/`, in printable ASCII without spaces");
+    }
+
+    pub(super) fn not_a_field_value(&mut self, at: At, key: &str) {
+        self.add(at, format!("`{key}` must be printable ASCII"));
+    }
+}
+
+/// The log.
+impl Faults {
+    pub(super) fn not_a_log(&mut self, at: At, text: &str) {
+        self.add(at, format!("`{text}` is not a place for the access log")).help(
+            "\"json:/path\", \"combined:/path\", \"json:stdout\", \"combined:stdout\" or \"off\"",
+        );
+    }
+
+    pub(super) fn log_off_and_on(&mut self, at: At) {
+        self.add(at, "`off` cannot stand beside other places for the access log");
+    }
+}
+
+fn suggestion(meant: Option<&str>) -> String {
+    meant.map_or_else(String::new, |meant| format!("; did you mean `{meant}`?"))
+}
+
+fn shortened(names: &[String]) -> String {
+    const NAMES_MAX: usize = 8;
+    let shown = names.iter().take(NAMES_MAX).map(String::as_str).collect::<Vec<_>>().join(", ");
+    match names.len() {
+        0 => "no name at all".to_string(),
+        count if count > NAMES_MAX => format!("{shown} and {} more", count - NAMES_MAX),
+        _ => shown,
+    }
+}
+
+fn name_fault(fault: NameFault) -> &'static str {
+    match fault {
+        NameFault::Empty => "it is empty",
+        NameFault::TooLong => "it is too long",
+        NameFault::NotAscii => "it has letters outside ASCII",
+        NameFault::NotOnlyAName => "it has a port or a scheme",
+        NameFault::Unbracketed => "an IPv6 address needs brackets",
+        NameFault::StarElsewhere => "a `*` can only be its whole first label",
+        NameFault::WildcardTooWide => "a `*.` needs at least two labels after it",
+        NameFault::Malformed => "it is not a host name",
+    }
+}
+
+/// The system's words without its error number.
+fn reason(error: &io::Error) -> String {
+    match error.kind() {
+        io::ErrorKind::NotFound => "there is no such file".to_string(),
+        io::ErrorKind::PermissionDenied => "permission denied".to_string(),
+        _ => error.to_string(),
+    }
+}
+
+/// For the main file, which no other names.
+pub(super) fn only(path: &Path, error: &io::Error) -> Complaints {
+    let (file, source) = (PathBuf::from(path), String::new());
+    let place = Place { file, line: 1, column: 1, source, width: 1 };
+    let message = format!("cannot read this file: {}", reason(error));
+    Complaints { list: vec![Complaint { place, message, help: None, notes: Vec::new() }] }
+}

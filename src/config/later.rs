@@ -1,0 +1,41 @@
+//! Keys of the contract that nothing implements yet. To set one is a complaint, so that nothing in
+//! the file is silently without effect. Implementing a key ends with taking its line out of here.
+
+/// As patterns, with `*` for names; everything below a table that is listed is meant too.
+pub(super) const LATER: &[&str] = &[
+    "include",
+    "lync",
+    "pool.*.probe",
+    "site.*.allow",
+    "site.*.deny",
+    "limits.memory_max",
+    "limits.client_rate_min",
+];
+
+/// Values of the contract that nothing implements yet: key, value.
+pub(super) const LATER_VALUES: &[(&str, &str)] = &[
+    ("profile", "windows-7"),
+    ("profile", "windows-2012r2"),
+    ("affinity", "source"),
+    ("affinity", "cookie"),
+    ("access", "journald"),
+    ("access", "syslog"),
+];
+
+/// Whether a key is known, but for later.
+pub(super) fn is_later(pattern: &str) -> bool {
+    LATER.contains(&pattern)
+}
+
+/// Whether a value is known, but for later.
+pub(super) fn is_later_value(key: &str, value: &str) -> bool {
+    LATER_VALUES.contains(&(key, value))
+}
+
+/// Keys for later that belong into the same table as `pattern`.
+pub(super) fn siblings(pattern: &str) -> impl Iterator<Item = &'static str> {
+    let table = pattern.rfind('.').map_or("", |dot| &pattern[..=dot]).to_string();
+    LATER.iter().filter_map(move |later| {
+        later.strip_prefix(table.as_str()).filter(|key| !key.contains('.'))
+    })
+}

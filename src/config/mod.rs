@@ -1,0 +1,421 @@
+//! What is in force: a Document, judged.
+//!
+//! [`read`] collects all complaints before it gives up, and returns a [`Config`] that cannot be
+//! wrong: nothing downstream checks again. Each part of the file is judged by a file of the same
+//! name; what a complaint says stands in `complaint.rs` only.
+
+mod adapter;
+mod certificate;
+mod complaint;
+mod later;
+mod listener;
+mod pool;
+mod rule;
+mod settings;
+mod site;
+mod suggest;
+mod value;
+
+#[cfg(test)]
+mod tests;
+
+use std::collections::HashMap;
+use std::io;
+use std::net::IpAddr;
+use std::path::{Path, PathBuf};
+
+pub use crate::pool::settings::Timeouts;
+pub use complaint::{Complaint, Complaints};
+
+use crate::document::{self, At, Document, Files, Named, Written};
+use crate::pool::settings::PoolSettings;
+use crate::site::{Listener, ListenerId, Site, Table};
+use crate::tls::certificate::Certificate;
+use complaint::Faults;
+
+/// Where the contents of named files come from.
+pub trait Source {
+    /// The whole of a file.
+    fn read(&self, path: &Path) -> io::Result<Vec<u8>>;
+}
+
+impl<F: Fn(&Path) -> io::Result<Vec<u8>>> Source for F {
+    fn read(&self, path: &Path) -> io::Result<Vec<u8>> {
+        self(path)
+    }
+}
+
+/// What is in force. Whatever holds an id or an index finds it here.
+#[derive(Debug)]
+pub struct Config {
+    /// How many workers.
+    pub workers: Workers,
+    /// The network adapters in their roles.
+    pub adapters: Vec<Adapter>,
+    /// By [`ListenerId`].
+    pub listeners: Vec<Listener>,
+    /// By the indices that Listeners and Sites hold.
+    pub certificates: Vec<Certificate>,
+    /// By `PoolId`.
+    pub pools: Vec<PoolSettings>,
+    /// Sites and Rules, compiled.
+    pub table: Table,
+    /// The global ones: for what belongs to no Site and no Pool.
+    pub timeouts: Timeouts,
+    /// What is refused.
+    pub limits: Limits,
+    /// What is logged.
+    pub log: Log,
+    /// Names that need no resolver; lower case.
+    pub hosts: HashMap<String, Vec<IpAddr>>,
+    /// Servers to ask for names; empty: the system's.
+    pub resolvers: Vec<IpAddr>,
+    /// The admin plane, as data for the control thread.
+    pub admin: Admin,
+}
+
+/// How many workers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Workers {
+    /// One per allowed core.
+    Auto,
+    /// This many.
+    Count(u16),
+}
+
+/// A network adapter in its role.
+#[derive(Clone, Debug)]
+pub struct Adapter {
+    /// Its name in the file.
+    pub role: Role,
+    /// The kernel's name for it.
+    pub interface: Option<String>,
+    /// Its hardware address, as written.
+    pub mac: Option<String>,
+    /// Its addresses; those with a prefix length are configured by the appliance.
+    pub addresses: Vec<(IpAddr, Option<u8>)>,
+    /// Where everything else goes.
+    pub gateway: Option<IpAddr>,
+    /// Networks behind routers.
+    pub routes: Vec<Route>,
+}
+
+/// What an adapter is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Role {
+    /// Faces the Internet.
+    External,
+    /// Faces the company.
+    Internal,
+    /// For administration only.
+    Management,
+}
+
+/// A network behind a router.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Route {
+    /// The network and the length of its prefix.
+    pub network: (IpAddr, u8),
+    /// The router.
+    pub via: IpAddr,
+}
+
+/// What is refused. `None` stands for `"auto"`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Limits {
+    /// Client connections over all workers.
+    pub clients_max: Option<u32>,
+    /// Client connections of one address, over all workers.
+    pub clients_per_address_max: u32,
+    /// TLS handshakes under way, over all workers.
+    pub handshakes_max: u32,
+    /// Budget for all buffers.
+    pub memory_max: Option<u64>,
+    /// Bytes per second while a body is due.
+    pub client_rate_min: u64,
+    /// Where a Site says nothing else.
+    pub exchange: crate::site::Limits,
+    /// The largest that any Site allows: what has to be taken in before the Site is known.
+    pub largest: crate::site::Limits,
+}
+
+/// What is logged.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Log {
+    /// Where access records go; empty: nowhere.
+    pub access: Vec<Access>,
+    /// Whether queries are logged, or only how long they are.
+    pub keep_query: bool,
+    /// When a file is rotated: bytes, and how many are kept.
+    pub rotate: (u64, u32),
+}
+
+/// Where access records go, and how they look.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Access {
+    /// How they look.
+    pub format: AccessFormat,
+    /// Where they go.
+    pub to: AccessTarget,
+}
+
+/// How access records look.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum AccessFormat {
+    /// One JSON object a line.
+    Json,
+    /// The combined format of Apache and others.
+    Combined,
+}
+
+/// Where access records go.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum AccessTarget {
+    /// Standard output.
+    Stdout,
+    /// A file.
+    File(PathBuf),
+}
+
+/// `[admin]`
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Admin {
+    /// The local socket.
+    pub socket: PathBuf,
+    /// The adapter, if there is to be a page.
+    pub role: Role,
+    /// The port.
+    pub port: u16,
+}
+
+/// A certificate that a TLS Listener has to know, and the names it is for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ListenerCertificate<'c> {
+    /// Names of the Site, lower case, maybe wildcards.
+    pub names: &'c [String],
+    /// Index into [`Config::certificates`].
+    pub certificate: usize,
+}
+
+/// Reads the operator's file `main` and the files that it names.
+pub fn read(main: &Path, source: &dyn Source) -> Result<Config, Complaints> {
+    let bytes = source.read(main).map_err(|error| complaint::only(main, &error))?;
+    let mut faults = Faults::default();
+    let mut files = Files::default();
+    let text = match String::from_utf8(bytes) {
+        Ok(text) => text,
+        Err(error) => {
+            let start = error.utf8_error().valid_up_to() as u32;
+            let text = String::from_utf8_lossy(error.as_bytes()).into_owned();
+            let file = files.add(main, text);
+            faults.not_utf8(At { file, start, end: start + 1 });
+            return Err(faults.into_complaints(&files));
+        }
+    };
+    let file = files.add(main, text);
+    let (document, misreads) = document::read(file, files.text(file));
+    let unreadable =
+        misreads.iter().any(|misread| matches!(misread, document::Misread::Syntax { .. }));
+    for misread in misreads {
+        // A key for later is complained about as such, by `not_yet` below.
+        match &misread {
+            document::Misread::UnknownKey { pattern, .. } if later::is_later(pattern) => {}
+            _ => faults.misread(misread),
+        }
+    }
+    if unreadable {
+        return Err(faults.into_complaints(&files));
+    }
+    let mut judge = Judge::new(&document, &files, source, faults);
+    let config = judge.config();
+    if judge.faults.is_empty() { Ok(config) } else { Err(judge.faults.into_complaints(&files)) }
+}
+
+impl Config {
+    /// What a TLS Listener needs to choose a certificate by server name. A client that sends none,
+    /// or one that is not here, gets the Listener's own `certificates`.
+    pub fn listener_certificates(&self, listener: ListenerId) -> Vec<ListenerCertificate<'_>> {
+        let sites = self.table.sites().iter();
+        sites
+            .filter(|site| site.listeners.contains(&listener))
+            .flat_map(|site| {
+                let certificates = self.site_certificates(site, listener);
+                let names = site.names.as_slice();
+                certificates
+                    .iter()
+                    .map(move |index| ListenerCertificate { names, certificate: *index })
+            })
+            .collect()
+    }
+
+    /// The certificates that a Site may be seen with on a Listener: a request for it on a connection
+    /// that was given another one is answered with 421.
+    pub fn site_certificates<'c>(&'c self, site: &'c Site, listener: ListenerId) -> &'c [usize] {
+        if !site.certificates.is_empty() {
+            return &site.certificates;
+        }
+        self.listeners.get(listener.0 as usize).map_or(&[], |listener| &listener.certificates)
+    }
+}
+
+/// The state of judging: what was written, and what is wrong with it.
+struct Judge<'j> {
+    document: &'j Document,
+    files: &'j Files,
+    source: &'j dyn Source,
+    faults: Faults,
+    names: Names<'j>,
+}
+
+/// Where in the Document a name is defined.
+struct Names<'j> {
+    adapters: Index<'j>,
+    listeners: Index<'j>,
+    certificates: Index<'j>,
+    pools: Index<'j>,
+}
+
+type Index<'j> = HashMap<&'j str, usize>;
+
+impl<'j> Judge<'j> {
+    fn new(
+        document: &'j Document,
+        files: &'j Files,
+        source: &'j dyn Source,
+        faults: Faults,
+    ) -> Self {
+        let names = Names {
+            adapters: index(&document.adapters),
+            listeners: index(&document.listeners),
+            certificates: index(&document.certificates),
+            pools: index(&document.pools),
+        };
+        Self { document, files, source, faults, names }
+    }
+
+    /// The whole Config. It is good only if no fault came up; until then it may hold stand-ins.
+    fn config(&mut self) -> Config {
+        self.not_yet();
+        let hosts = self.hosts();
+        let adapters = self.adapters();
+        let certificates = self.certificates();
+        let listeners = self.listeners(&adapters);
+        let timeouts = self.timeouts(Timeouts::default(), &self.document.timeouts);
+        let mut limits = self.limits();
+        let pools = self.pools(&adapters, &listeners, &hosts, timeouts);
+        let around = site::Surroundings {
+            listeners: &listeners,
+            certificates: &certificates,
+            pools: &pools,
+            timeouts,
+        };
+        let table = self.sites(&around, &mut limits);
+        Config {
+            workers: self.workers(),
+            resolvers: self.resolvers(),
+            log: self.log(),
+            admin: self.admin(),
+            certificates: certificates.into_iter().flatten().collect(),
+            adapters,
+            listeners,
+            pools,
+            table,
+            timeouts,
+            limits,
+            hosts,
+        }
+    }
+
+    fn not_yet(&mut self) {
+        for key in &self.document.keys {
+            if later::is_later(&key.value) {
+                let name = key.value.rsplit('.').next().unwrap_or(&key.value);
+                self.faults.not_available(key.at, &format!("`{name}`"));
+            }
+        }
+    }
+
+    /// The place of a name in the Document, or a complaint.
+    fn place_of(&mut self, kind: &str, name: &Written<String>) -> Option<usize> {
+        let names = match kind {
+            "adapter" => &self.names.adapters,
+            "listener" => &self.names.listeners,
+            "certificate" => &self.names.certificates,
+            _ => &self.names.pools,
+        };
+        let place = names.get(name.value.as_str()).copied();
+        if place.is_none() {
+            let meant = suggest::nearest(&name.value, names.keys().copied());
+            self.faults.no_such(name.at, kind, &name.value, meant);
+        }
+        place
+    }
+
+    /// Places of several names, each at most once.
+    fn places_of(&mut self, kind: &str, names: &[Written<String>]) -> Vec<usize> {
+        let mut seen: HashMap<usize, At> = HashMap::new();
+        let mut places = Vec::new();
+        for name in names {
+            let Some(place) = self.place_of(kind, name) else { continue };
+            match seen.insert(place, name.at) {
+                Some(first) => self.faults.listed_twice(name.at, kind, &name.value, first),
+                None => places.push(place),
+            }
+        }
+        places
+    }
+
+    /// A word out of a list, or a complaint; the first is the default.
+    fn choice<T: Copy>(
+        &mut self,
+        key: &str,
+        written: Option<&Written<String>>,
+        choices: &[(&str, T)],
+    ) -> T {
+        let default = choices[0].1;
+        let Some(written) = written else { return default };
+        if let Some((_, choice)) = choices.iter().find(|(word, _)| *word == written.value) {
+            return *choice;
+        }
+        if later::is_later_value(key, &written.value) {
+            self.faults.not_available(written.at, &format!("`{key} = \"{}\"`", written.value));
+        } else {
+            let words: Vec<&str> = choices.iter().map(|(word, _)| *word).collect();
+            self.faults.not_one_of(written.at, key, &written.value, &words);
+        }
+        default
+    }
+
+    /// A whole number between two bounds, or a complaint.
+    fn number(
+        &mut self,
+        key: &str,
+        written: Option<&Written<i64>>,
+        bounds: (u32, u32),
+    ) -> Option<u32> {
+        let written = written?;
+        match u32::try_from(written.value) {
+            Ok(number) if (bounds.0..=bounds.1).contains(&number) => Some(number),
+            _ => {
+                self.faults.out_of_range(written.at, key, bounds.0.into(), bounds.1.into());
+                None
+            }
+        }
+    }
+
+    /// The contents of a named file and where it is, or a complaint.
+    fn file(&mut self, name: &Written<String>) -> Option<(PathBuf, Vec<u8>)> {
+        let path = self.files.resolve(name.at, &name.value);
+        match self.source.read(&path) {
+            Ok(bytes) => Some((path, bytes)),
+            Err(error) => {
+                self.faults.file_unreadable(name.at, &path, &error);
+                None
+            }
+        }
+    }
+}
+
+fn index<T>(list: &[Named<T>]) -> Index<'_> {
+    list.iter().enumerate().map(|(place, entry)| (entry.name.value.as_str(), place)).collect()
+}

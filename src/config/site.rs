@@ -1,0 +1,233 @@
+//! `[site]`: names, where they are accepted, and what they are shown with.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use super::{Judge, Limits, Timeouts};
+use crate::document::{self, At, Named, Texts, Written};
+use crate::pool::settings::PoolSettings;
+use crate::site::host::canonical_name;
+use crate::site::{
+    Forwarded, Listener, ListenerId, PathCheck, RedirectDraft, Site, SiteDraft, SiteId, Table,
+};
+use crate::tls::certificate::Certificate;
+
+/// What Sites are judged against.
+pub(super) struct Surroundings<'s> {
+    pub(super) listeners: &'s [Listener],
+    pub(super) certificates: &'s [Option<Certificate>],
+    pub(super) pools: &'s [PoolSettings],
+    pub(super) timeouts: Timeouts,
+}
+
+/// A Site whose names and places have been judged.
+struct Placed<'d> {
+    entry: &'d Named<document::Site>,
+    names: Vec<(String, At)>,
+    listeners: Vec<usize>,
+}
+
+/// Who has which name on which Listener.
+type Owners = HashMap<(usize, String), (usize, At)>;
+
+/// One value for all Rules that have the same time-outs.
+pub(super) type Shared = HashMap<Timeouts, Arc<Timeouts>>;
+
+impl<'j> Judge<'j> {
+    pub(super) fn sites(&mut self, around: &Surroundings<'_>, limits: &mut Limits) -> Table {
+        let document = self.document;
+        let placed: Vec<Placed<'j>> =
+            document.sites.iter().map(|entry| self.placed(entry)).collect();
+        let mut owners = Owners::new();
+        for (place, site) in placed.iter().enumerate() {
+            self.own(place, site, around.listeners, &mut owners);
+        }
+        let mut redirected = Owners::new();
+        let mut shared = Shared::new();
+        let mut drafts = Vec::new();
+        for (place, placed) in placed.iter().enumerate() {
+            let mut site = self.site(placed, around, limits);
+            let redirects = self.redirects(place, placed, around, (&owners, &mut redirected));
+            let rules = self.rules(placed.entry, &site, around, &mut shared);
+            let timeouts = shared.entry(site.timeouts).or_insert_with(|| Arc::new(site.timeouts));
+            let redirects = redirects.into_iter().map(|(listener, (names, port))| RedirectDraft {
+                listener: ListenerId(listener as u32),
+                names,
+                port,
+                timeouts: timeouts.clone(),
+            });
+            site.id = SiteId(place as u32);
+            drafts.push(SiteDraft { redirects: redirects.collect(), site, rules });
+        }
+        Table::compile(drafts)
+    }
+
+    fn placed(&mut self, entry: &'j Named<document::Site>) -> Placed<'j> {
+        let Named { name, table } = entry;
+        let what = format!("site `{}`", name.value);
+        let empty = |list: &Texts| list.as_ref().is_none_or(|list| list.value.is_empty());
+        let at = |list: &Texts| list.as_ref().map_or(name.at, |list| list.at);
+        if empty(&table.names) {
+            self.faults.missing(at(&table.names), &what, "names", "names = [\"www.contoso.com\"]");
+        }
+        if empty(&table.listeners) {
+            let example = "listeners = [\"https\"]";
+            self.faults.missing(at(&table.listeners), &what, "listeners", example);
+        }
+        let mut names: Vec<(String, At)> = Vec::new();
+        let mut seen: HashMap<String, At> = HashMap::new();
+        for text in table.names.iter().flat_map(|list| &list.value) {
+            match canonical_name(&text.value) {
+                Ok(name) => match seen.insert(name.clone(), text.at) {
+                    Some(first) => self.faults.listed_twice(text.at, "name", &text.value, first),
+                    None => names.push((name, text.at)),
+                },
+                Err(fault) => self.faults.not_a_site_name(text.at, &text.value, fault),
+            }
+        }
+        Placed { entry, names, listeners: self.places_of("listener", listed(&table.listeners)) }
+    }
+
+    fn own(
+        &mut self,
+        place: usize,
+        site: &Placed<'_>,
+        listeners: &[Listener],
+        owners: &mut Owners,
+    ) {
+        for listener in &site.listeners {
+            for (name, at) in &site.names {
+                if let Some((_, first)) = owners.get(&(*listener, name.clone())) {
+                    self.faults.name_twice(*at, name, &listeners[*listener].name, *first);
+                } else {
+                    owners.insert((*listener, name.clone()), (place, *at));
+                }
+            }
+        }
+    }
+
+    fn site(
+        &mut self,
+        placed: &Placed<'_>,
+        around: &Surroundings<'_>,
+        limits: &mut Limits,
+    ) -> Site {
+        let Named { name, table } = placed.entry;
+        let certificates = self.places_of("certificate", listed(&table.certificate));
+        let on_tls = placed.listeners.iter().any(|listener| around.listeners[*listener].tls);
+        if let Some(list) = table.certificate.as_ref().filter(|_| !on_tls) {
+            self.faults.certificate_on_plain_site(list.at, &name.value);
+        }
+        self.covered(placed, &certificates, around);
+        let checks = [("strict", PathCheck::Strict), ("raw", PathCheck::Raw)];
+        let forwarded = [
+            ("drop", Forwarded::Drop),
+            ("replace", Forwarded::Replace),
+            ("append", Forwarded::Append),
+            ("pass", Forwarded::Pass),
+        ];
+        let own_limits = self.exchange_limits(limits.exchange, &table.limits);
+        limits.largest = larger(limits.largest, own_limits);
+        Site {
+            id: SiteId(0),
+            name: name.value.clone(),
+            names: placed.names.iter().map(|(name, _)| name.clone()).collect(),
+            listeners: placed.listeners.iter().map(|place| ListenerId(*place as u32)).collect(),
+            certificates,
+            path_check: self.choice("path_check", table.path_check.as_ref(), &checks),
+            forwarded: self.choice("forwarded", table.forwarded.as_ref(), &forwarded),
+            limits: own_limits,
+            timeouts: self.timeouts(around.timeouts, &table.timeouts),
+        }
+    }
+
+    /// Every name must be covered by one of the certificates that it is shown with.
+    fn covered(&mut self, site: &Placed<'_>, own: &[usize], around: &Surroundings<'_>) {
+        let tls = site.listeners.iter().map(|place| &around.listeners[*place]);
+        let mut bare: Vec<usize> = Vec::new();
+        for listener in tls.filter(|listener| listener.tls) {
+            let places = if own.is_empty() { &listener.certificates } else { own };
+            let loaded = places.iter().map(|place| around.certificates[*place].as_ref());
+            // What could not be loaded, or is not there, has been complained about.
+            let Some(loaded) = loaded.collect::<Option<Vec<_>>>().filter(|list| !list.is_empty())
+            else {
+                continue;
+            };
+            for (index, (name, at)) in site.names.iter().enumerate() {
+                let covered = loaded.iter().any(|certificate| certificate.covers(name));
+                if !covered && !bare.contains(&index) {
+                    bare.push(index);
+                    let has: Vec<(&str, &[String])> = loaded
+                        .iter()
+                        .map(|one| (one.name.as_str(), one.names.as_slice()))
+                        .collect();
+                    self.faults.certificate_does_not_cover(*at, name, &has);
+                }
+            }
+        }
+    }
+
+    /// Per plain Listener, the names that answer with a redirect there, and the port to go to.
+    fn redirects(
+        &mut self,
+        place: usize,
+        site: &Placed<'_>,
+        around: &Surroundings<'_>,
+        (owners, redirected): (&Owners, &mut Owners),
+    ) -> Vec<(usize, (Vec<String>, u16))> {
+        let Named { name, table } = site.entry;
+        let Some(Written { at, value: true }) = table.redirect_http else { return Vec::new() };
+        for listener in site.listeners.iter().filter(|place| !around.listeners[**place].tls) {
+            self.faults.redirect_from_own(at, &around.listeners[*listener].name);
+        }
+        let tls: Vec<usize> =
+            site.listeners.iter().copied().filter(|place| around.listeners[*place].tls).collect();
+        if tls.is_empty() && !site.listeners.is_empty() {
+            self.faults.redirect_without_tls(at, &name.value);
+            return Vec::new();
+        }
+        let mut redirects = Vec::new();
+        for (plain, listener) in around.listeners.iter().enumerate().filter(|(_, one)| !one.tls) {
+            let adapter = self.listener_adapter(plain);
+            let Some(target) = tls.iter().find(|tls| self.listener_adapter(**tls) == adapter)
+            else {
+                continue;
+            };
+            let mut names = Vec::new();
+            for (name, at) in &site.names {
+                let key = (plain, name.clone());
+                if owners.contains_key(&key) {
+                    continue;
+                }
+                match redirected.get(&key) {
+                    Some((_, first)) => {
+                        self.faults.name_twice(*at, name, &listener.name, *first);
+                    }
+                    None => {
+                        redirected.insert(key, (place, *at));
+                        names.push(name.clone());
+                    }
+                }
+            }
+            redirects.push((plain, (names, around.listeners[*target].published_port)));
+        }
+        if redirects.is_empty() && !tls.is_empty() {
+            self.faults.redirect_from_nowhere(at, &name.value);
+        }
+        redirects
+    }
+}
+
+fn listed(list: &Texts) -> &[Written<String>] {
+    list.as_ref().map_or(&[], |list| &list.value)
+}
+
+fn larger(left: crate::site::Limits, right: crate::site::Limits) -> crate::site::Limits {
+    crate::site::Limits {
+        head_bytes_max: left.head_bytes_max.max(right.head_bytes_max),
+        field_bytes_max: left.field_bytes_max.max(right.field_bytes_max),
+        target_bytes_max: left.target_bytes_max.max(right.target_bytes_max),
+        fields_max: left.fields_max.max(right.fields_max),
+        body_bytes_max: left.body_bytes_max.zip(right.body_bytes_max).map(|(l, r)| l.max(r)),
+    }
+}

@@ -1,0 +1,8 @@
+//! The control thread: it starts and stops the workers, resolves names and writes the logs.
+//! Nothing here is on a request's way.
+
+mod journal;
+mod resolve;
+mod start;
+
+pub use start::{Refused, Running, Settings, block_signals, start, wait_for_signal};

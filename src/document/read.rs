@@ -1,0 +1,225 @@
+//! The keys of the file, one line each.
+
+use std::cell::RefCell;
+
+use toml::de::DeTable;
+
+use super::table::{Reading, Table};
+use super::{
+    Adapter, Admin, Affinity, At, Certificate, Document, Limits, Listener, Log, Misread, Pool,
+    PoolTls, Resolver, Respond, Rotate, Rule, Server, Site, Timeouts, Written,
+};
+
+/// Reads one file's text. Everything that could be read is in the Document even when something
+/// else could not be; only text that is not TOML at all leaves it empty.
+pub fn read(file: u32, text: &str) -> (Document, Vec<Misread>) {
+    let (table, faults) = DeTable::parse_recoverable(text);
+    if !faults.is_empty() {
+        return (
+            Document::default(),
+            faults.iter().map(|fault| syntax(file, text, fault)).collect(),
+        );
+    }
+    let (misreads, keys) = (RefCell::default(), RefCell::default());
+    let reading = Reading { file, misreads, keys };
+    let mut document = reading.table(table.get_ref(), String::new(), root);
+    document.keys = reading.keys.take();
+    (document, reading.misreads.take())
+}
+
+fn syntax(file: u32, text: &str, fault: &toml::de::Error) -> Misread {
+    let span = fault.span().unwrap_or(text.len()..text.len());
+    let at = At { file, start: span.start as u32, end: span.end as u32 };
+    Misread::Syntax { at, message: fault.message().to_string() }
+}
+
+fn root(t: &mut Table<'_>) -> Document {
+    Document {
+        adapters: t.named("adapter", adapter),
+        resolver: inner(t.table("resolver", resolver)),
+        worker_count: t.table("workers", |t| t.amount("count")).and_then(|table| table.value),
+        listeners: t.named("listener", listener),
+        certificates: t.named("certificate", certificate),
+        pools: t.named("pool", pool),
+        sites: t.named("site", site),
+        limits: inner(t.table("limits", limits)),
+        timeouts: inner(t.table("timeouts", timeouts)),
+        log: inner(t.table("log", log)),
+        admin: inner(t.table("admin", admin)),
+        keys: Vec::new(),
+    }
+}
+
+fn inner<T: Default>(table: Option<Written<T>>) -> T {
+    table.map(|table| table.value).unwrap_or_default()
+}
+
+fn adapter(t: &mut Table<'_>) -> Adapter {
+    Adapter {
+        interface: t.text("interface"),
+        mac: t.text("mac"),
+        addresses: t.texts("addresses"),
+        gateway: t.text("gateway"),
+        routes: t.texts("routes"),
+    }
+}
+
+fn resolver(t: &mut Table<'_>) -> Resolver {
+    Resolver { servers: t.texts("servers"), hosts: t.named_texts("hosts") }
+}
+
+fn listener(t: &mut Table<'_>) -> Listener {
+    Listener {
+        adapter: t.text("adapter"),
+        port: t.number("port"),
+        published_port: t.number("published_port"),
+        tls: t.flag("tls"),
+        profile: t.text("profile"),
+        certificate: t.text_or_texts("certificate"),
+    }
+}
+
+fn certificate(t: &mut Table<'_>) -> Certificate {
+    Certificate { chain: t.text("chain"), key: t.text("key") }
+}
+
+fn pool(t: &mut Table<'_>) -> Pool {
+    Pool {
+        adapter: t.text("adapter"),
+        servers: servers(t, "servers"),
+        backup: servers(t, "backup"),
+        balance: t.text("balance"),
+        affinity: t.text_or_table(
+            "affinity",
+            |word| Affinity::Word(word.value),
+            |t| Affinity::Cookie(t.text("cookie")),
+        ),
+        idle_max: t.number("idle_max"),
+        tls: t.table("tls", pool_tls),
+        timeouts: inner(t.table("timeouts", pool_timeouts)),
+    }
+}
+
+fn servers(t: &mut Table<'_>, key: &'static str) -> Option<Written<Vec<Written<Server>>>> {
+    t.texts_or_tables(
+        key,
+        |address| Server { address: Some(address), weight: None },
+        |t| Server { address: t.text("address"), weight: t.number("weight") },
+    )
+}
+
+fn pool_tls(t: &mut Table<'_>) -> PoolTls {
+    PoolTls {
+        ca: t.text("ca"),
+        server_name: t.text("server_name"),
+        sni: t.text("sni"),
+        pin_sha256: t.texts("pin_sha256"),
+        profile: t.text("profile"),
+    }
+}
+
+fn site(t: &mut Table<'_>) -> Site {
+    Site {
+        names: t.texts("names"),
+        listeners: t.texts("listeners"),
+        certificate: t.text_or_texts("certificate"),
+        redirect_http: t.flag("redirect_http"),
+        path_check: t.text("path_check"),
+        forwarded: t.text("forwarded"),
+        rules: t.tables("rule", rule),
+        timeouts: inner(t.table("timeouts", site_timeouts)),
+        limits: inner(t.table("limits", site_limits)),
+    }
+}
+
+fn rule(t: &mut Table<'_>) -> Rule {
+    Rule {
+        name: t.text("name"),
+        path: t.text("path"),
+        pool: t.text("pool"),
+        refuse: t.number("refuse"),
+        redirect: t.text("redirect"),
+        respond: t.table("respond", respond),
+    }
+}
+
+fn respond(t: &mut Table<'_>) -> Respond {
+    Respond {
+        status: t.number("status"),
+        body: t.text("body"),
+        content_type: t.text("content_type"),
+    }
+}
+
+fn limits(t: &mut Table<'_>) -> Limits {
+    Limits {
+        clients_max: t.amount("clients_max"),
+        clients_per_address_max: t.amount("clients_per_address_max"),
+        handshakes_max: t.amount("handshakes_max"),
+        memory_max: t.amount("memory_max"),
+        client_rate_min: t.amount("client_rate_min"),
+        ..site_limits(t)
+    }
+}
+
+/// What is known only once a Site is known cannot be limited per Site, and the other way round.
+fn site_limits(t: &mut Table<'_>) -> Limits {
+    Limits {
+        head_bytes_max: t.amount("head_bytes_max"),
+        field_bytes_max: t.amount("field_bytes_max"),
+        target_bytes_max: t.amount("target_bytes_max"),
+        fields_max: t.amount("fields_max"),
+        body_bytes_max: t.amount("body_bytes_max"),
+        ..Limits::default()
+    }
+}
+
+fn timeouts(t: &mut Table<'_>) -> Timeouts {
+    Timeouts {
+        handshake: t.amount("handshake"),
+        client_head: t.amount("client_head"),
+        client_idle: t.amount("client_idle"),
+        drain: t.amount("drain"),
+        ..pool_timeouts(t)
+    }
+}
+
+fn site_timeouts(t: &mut Table<'_>) -> Timeouts {
+    Timeouts { client_idle: t.amount("client_idle"), ..exchange_timeouts(t) }
+}
+
+fn pool_timeouts(t: &mut Table<'_>) -> Timeouts {
+    Timeouts {
+        upstream_idle: t.amount("upstream_idle"),
+        tcp_keepalive: t.amount("tcp_keepalive"),
+        ..exchange_timeouts(t)
+    }
+}
+
+fn exchange_timeouts(t: &mut Table<'_>) -> Timeouts {
+    Timeouts {
+        client_body_idle: t.amount("client_body_idle"),
+        client_write_idle: t.amount("client_write_idle"),
+        connect: t.amount("connect"),
+        response_head: t.amount("response_head"),
+        response_body_idle: t.amount("response_body_idle"),
+        tunnel_idle: t.amount("tunnel_idle"),
+        ..Timeouts::default()
+    }
+}
+
+fn log(t: &mut Table<'_>) -> Log {
+    Log {
+        access: t.text_or_texts("access"),
+        query: t.text("query"),
+        rotate: t.table("rotate", rotate),
+    }
+}
+
+fn rotate(t: &mut Table<'_>) -> Rotate {
+    Rotate { bytes: t.amount("bytes"), files: t.number("files") }
+}
+
+fn admin(t: &mut Table<'_>) -> Admin {
+    Admin { socket: t.text("socket"), adapter: t.text("adapter"), port: t.number("port") }
+}

@@ -1,0 +1,154 @@
+//! Listener, Site, Rule and Action, and the table that finds them for a request.
+
+pub mod host;
+pub mod path;
+mod table;
+
+#[cfg(test)]
+mod tests;
+
+use std::net::IpAddr;
+use std::sync::Arc;
+
+use bytes::Bytes;
+
+use crate::pool::settings::{PoolId, Timeouts};
+
+pub use path::PathFault;
+pub use table::{Found, RedirectDraft, RuleDraft, SiteDraft, Table};
+
+/// Names a Listener.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct ListenerId(pub u32);
+
+/// Names a Site.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct SiteId(pub u32);
+
+/// Names a Rule.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct RuleId(pub u32);
+
+/// An address and port accepted on, at one adapter.
+#[derive(Clone, Debug)]
+pub struct Listener {
+    /// Which one.
+    pub id: ListenerId,
+    /// Its name in the file.
+    pub name: String,
+    /// The device that its sockets are bound to.
+    pub interface: Option<String>,
+    /// The adapter's addresses.
+    pub addresses: Vec<IpAddr>,
+    /// The port that is accepted on.
+    pub port: u16,
+    /// The port that clients see.
+    pub published_port: u16,
+    /// Whether clients speak TLS here.
+    pub tls: bool,
+    /// For clients that send no server name: indices into `Config::certificates`.
+    pub certificates: Vec<usize>,
+}
+
+/// The public names of one published application.
+#[derive(Clone, Debug)]
+pub struct Site {
+    /// Which one.
+    pub id: SiteId,
+    /// Its name in the file.
+    pub name: String,
+    /// Its public names, lower case.
+    pub names: Vec<String>,
+    /// Where they are accepted.
+    pub listeners: Vec<ListenerId>,
+    /// Its own certificates, as indices into `Config::certificates`; empty: those of the Listener.
+    pub certificates: Vec<usize>,
+    /// Whether paths are judged.
+    pub path_check: PathCheck,
+    /// What becomes of forwarded-like fields of clients.
+    pub forwarded: Forwarded,
+    /// What is refused once the Site is known.
+    pub limits: Limits,
+    /// The Site's own, else the global ones.
+    pub timeouts: Timeouts,
+}
+
+/// `path_check`
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum PathCheck {
+    /// A path that servers could read in two ways is refused.
+    Strict,
+    /// Paths are not looked at (Office Web Apps).
+    Raw,
+}
+
+/// `forwarded`
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Forwarded {
+    /// Fields of clients are dropped, none are added.
+    Drop,
+    /// Fields of clients are dropped, ours are sent.
+    Replace,
+    /// Ours are appended to those of clients.
+    Append,
+    /// Fields of clients are passed on as they are.
+    Pass,
+}
+
+/// What is refused once the Site is known.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Limits {
+    /// Start line and fields together.
+    pub head_bytes_max: u32,
+    /// One field.
+    pub field_bytes_max: u32,
+    /// The request target.
+    pub target_bytes_max: u32,
+    /// How many fields.
+    pub fields_max: u32,
+    /// A request body; `None` is without limit.
+    pub body_bytes_max: Option<u64>,
+}
+
+/// A match and an Action.
+#[derive(Clone, Debug)]
+pub struct Rule {
+    /// Which one.
+    pub id: RuleId,
+    /// Its name in the file, else its path.
+    pub name: String,
+    /// What is done.
+    pub action: Action,
+    /// Pool before Site before global, for an Exchange under this Rule.
+    pub timeouts: Arc<Timeouts>,
+}
+
+/// What is done with a request.
+#[derive(Clone, Debug)]
+pub enum Action {
+    /// It goes to a Server of this Pool.
+    Forward(PoolId),
+    /// The client is sent elsewhere.
+    Redirect {
+        /// The status.
+        status: u16,
+        /// The whole of the `Location` field.
+        location: String,
+    },
+    /// The client is sent to the same target by https: 301 to GET and HEAD, else 307.
+    RedirectToHttps {
+        /// The port that clients see; 443 is not to be written out.
+        port: u16,
+    },
+    /// A fixed answer.
+    Respond {
+        /// The status.
+        status: u16,
+        /// The body.
+        body: Bytes,
+        /// The `Content-Type` field.
+        content_type: String,
+    },
+    /// An error answer with this status.
+    Refuse(u16),
+}

@@ -1,0 +1,419 @@
+//! The compiled look-up: (listener, host, path) to the Rule that decides.
+//!
+//! It is read by every request, over tables that do not fit in the nearest caches, so it is laid
+//! out by how often memory has to be waited for: one slot for the host, which already says where
+//! the Site's paths are; the paths of a Site side by side, all candidate slots of a request's path
+//! known before the first is read; then the Rule. Nothing is allocated and nothing locked.
+
+use std::hash::Hasher;
+use std::sync::Arc;
+
+use foldhash::SharedSeed;
+use foldhash::fast::FoldHasher;
+
+use super::host::Host;
+use super::path::{self, Escapes, PathFault};
+use super::{Action, ListenerId, PathCheck, Rule, RuleId, Site, SiteId};
+use crate::pool::settings::Timeouts;
+
+/// What a request comes to.
+#[derive(Clone, Copy, Debug)]
+pub enum Found<'t> {
+    /// This Rule decides.
+    Rule {
+        /// The Site that it belongs to.
+        site: &'t Site,
+        /// The Rule.
+        rule: &'t Rule,
+    },
+    /// The Site has no Rule for the path.
+    NoRule(&'t Site),
+    /// No Site has that name on this Listener.
+    NoSite,
+    /// The path can be read in several ways, or in none.
+    BadPath(PathFault),
+}
+
+/// The compiled look-up.
+#[derive(Debug, Default)]
+pub struct Table {
+    hosts: Box<[HostSlot]>,
+    names: Box<[u8]>,
+    slots: Box<[RuleSlot]>,
+    paths: Box<[u8]>,
+    rules: Box<[Rule]>,
+    sites: Box<[Site]>,
+    /// Per Site, its first Rule; Rules of redirects come after those of all Sites.
+    first_rules: Box<[u32]>,
+}
+
+/// A Site to be compiled. Names, paths and Listeners have been judged already.
+#[derive(Debug)]
+pub struct SiteDraft {
+    /// The Site; its id is set by its place in the list.
+    pub site: Site,
+    /// Its Rules in the order of the file.
+    pub rules: Vec<RuleDraft>,
+    /// Where its names only point to https.
+    pub redirects: Vec<RedirectDraft>,
+}
+
+/// A Rule to be compiled.
+#[derive(Debug)]
+pub struct RuleDraft {
+    /// Its name.
+    pub name: String,
+    /// In canonical form: [`path::canonical_rule`].
+    pub path: Vec<u8>,
+    /// What it does.
+    pub action: Action,
+    /// For an Exchange under it.
+    pub timeouts: Arc<Timeouts>,
+}
+
+/// Names of a Site that answer with a redirect on a plain Listener.
+#[derive(Debug)]
+pub struct RedirectDraft {
+    /// The plain Listener.
+    pub listener: ListenerId,
+    /// Which of the Site's names.
+    pub names: Vec<String>,
+    /// The port of https that clients see.
+    pub port: u16,
+    /// The Site's.
+    pub timeouts: Arc<Timeouts>,
+}
+
+/// A name on a Listener, and where the paths of its Site are. Half a cache line.
+#[derive(Clone, Copy, Debug, Default)]
+#[repr(align(32))]
+struct HostSlot {
+    tag: u32,
+    listener: u32,
+    name_start: u32,
+    /// 0 in an empty slot.
+    name_length: u8,
+    view: View,
+}
+
+/// The Rules of a Site on a Listener.
+#[derive(Clone, Copy, Debug, Default)]
+struct View {
+    site: u32,
+    /// The first Rule for `/`, or [`NO_RULE`].
+    root: u32,
+    slots_start: u32,
+    /// How many slots, as a power of two; there are none when `depth` is 0.
+    slots_log: u8,
+    /// Segments of the longest path.
+    depth: u16,
+    raw: bool,
+}
+
+/// A path of a Site.
+#[derive(Clone, Copy, Debug)]
+#[repr(align(16))]
+struct RuleSlot {
+    tag: u32,
+    /// [`NO_RULE`] in an empty slot.
+    rule: u32,
+    path_start: u32,
+    path_length: u32,
+}
+
+const NO_RULE: u32 = u32::MAX;
+const EMPTY: RuleSlot = RuleSlot { tag: 0, rule: NO_RULE, path_start: 0, path_length: 0 };
+
+impl Table {
+    /// Compiles Sites; their ids and those of their Rules count from 0.
+    pub fn compile(drafts: Vec<SiteDraft>) -> Self {
+        let mut builder = Builder::default();
+        let mut redirects = Vec::new();
+        for draft in drafts {
+            let (site, more) = builder.site(draft);
+            redirects.extend(more.into_iter().map(|redirect| (site, redirect)));
+        }
+        builder.first_rules.push(builder.rules.len() as u32);
+        for (site, redirect) in redirects {
+            builder.redirect(site, redirect);
+        }
+        builder.finish()
+    }
+
+    /// Finds what decides about a request: the value of its Host field, its target in origin form
+    /// with the query, or `*`. `scratch` is for reuse; what it holds does not matter.
+    pub fn find<'t>(
+        &'t self,
+        listener: ListenerId,
+        host: &[u8],
+        target: &[u8],
+        scratch: &mut Vec<u8>,
+    ) -> Found<'t> {
+        let Some(view) = Host::parse(host).and_then(|host| self.view(listener, &host)) else {
+            return Found::NoSite;
+        };
+        let rule = if view.raw || target == b"*" {
+            view.root
+        } else {
+            match self.rule_for(&view, target, scratch) {
+                Ok(rule) => rule,
+                Err(fault) => return Found::BadPath(fault),
+            }
+        };
+        let site = &self.sites[view.site as usize];
+        match self.rules.get(rule as usize) {
+            Some(rule) => Found::Rule { site, rule },
+            None => Found::NoRule(site),
+        }
+    }
+
+    /// All Sites, by their ids.
+    pub fn sites(&self) -> &[Site] {
+        &self.sites
+    }
+
+    /// All Rules, by their ids.
+    pub fn rules(&self) -> &[Rule] {
+        &self.rules
+    }
+
+    /// The Rules of a Site in the order of the file.
+    pub fn rules_of(&self, site: SiteId) -> &[Rule] {
+        let bound = |index: usize| self.first_rules.get(index).copied().unwrap_or(0) as usize;
+        let (start, end) = (bound(site.0 as usize), bound(site.0 as usize + 1));
+        self.rules.get(start..end).unwrap_or(&[])
+    }
+
+    /// The Site that owns a name on a Listener.
+    pub fn site_of(&self, listener: ListenerId, host: &[u8]) -> Option<&Site> {
+        let view = self.view(listener, &Host::parse(host)?)?;
+        self.sites.get(view.site as usize)
+    }
+
+    fn view(&self, listener: ListenerId, host: &Host) -> Option<View> {
+        self.named(listener, host.as_bytes())
+            .or_else(|| self.named(listener, host.parent()?))
+            .map(|slot| slot.view)
+    }
+
+    /// A wildcard is filed under what follows its `*`, which begins with a dot as no host does.
+    fn named(&self, listener: ListenerId, name: &[u8]) -> Option<&HostSlot> {
+        let hash = host_hash(listener, name);
+        let mask = self.hosts.len().wrapping_sub(1);
+        let mut index = place(hash);
+        loop {
+            let slot = self.hosts.get(index & mask)?;
+            if slot.name_length == 0 {
+                return None;
+            }
+            if slot.tag == tag(hash) && slot.listener == listener.0 {
+                let start = slot.name_start as usize;
+                if &self.names[start..start + usize::from(slot.name_length)] == name {
+                    return Some(slot);
+                }
+            }
+            index = index.wrapping_add(1);
+        }
+    }
+
+    fn rule_for(&self, view: &View, target: &[u8], out: &mut Vec<u8>) -> Result<u32, PathFault> {
+        out.clear();
+        out.extend_from_slice(path::without_query(target)?);
+        let length = path::decode(out, Escapes::Strict)?;
+        out.truncate(length);
+        if memchr::memchr(b'%', out).is_none() {
+            let length = path::fold(out)?;
+            return Ok(self.first(view, &out[..length]));
+        }
+        // A server that decodes twice would see another path. It may, if that chooses the same Rule.
+        out.extend_from_within(..);
+        let (once, twice) = out.split_at_mut(length);
+        let length = path::fold(once)?;
+        let rule = self.first(view, &once[..length]);
+        let length = path::decode(twice, Escapes::Lenient)?;
+        let length = path::fold(&mut twice[..length])?;
+        if self.first(view, &twice[..length]) != rule {
+            return Err(PathFault::DecodesTwice);
+        }
+        Ok(rule)
+    }
+
+    /// The first Rule in file order whose path is a prefix of `path`, in whole segments.
+    fn first(&self, view: &View, path: &[u8]) -> u32 {
+        let mut rule = view.root;
+        let (mut hash, mut end) = (PATH_SEED, 0);
+        for _ in 0..view.depth {
+            if end == path.len() {
+                break;
+            }
+            let start = end + 1;
+            end = memchr::memchr(b'/', &path[start..]).map_or(path.len(), |index| start + index);
+            hash = path_hash(hash, &path[start..end]);
+            rule = rule.min(self.exactly(view, hash, &path[..end]));
+        }
+        rule
+    }
+
+    fn exactly(&self, view: &View, hash: u64, path: &[u8]) -> u32 {
+        let mask = (1 << view.slots_log) - 1;
+        let mut index = place(hash);
+        loop {
+            let slot = &self.slots[view.slots_start as usize + (index & mask)];
+            if slot.rule == NO_RULE {
+                return NO_RULE;
+            }
+            if slot.tag == tag(hash) && slot.path(&self.paths) == path {
+                return slot.rule;
+            }
+            index = index.wrapping_add(1);
+        }
+    }
+}
+
+impl RuleSlot {
+    fn path<'p>(&self, paths: &'p [u8]) -> &'p [u8] {
+        let start = self.path_start as usize;
+        &paths[start..start + self.path_length as usize]
+    }
+}
+
+#[derive(Default)]
+struct Builder {
+    hosts: Vec<HostSlot>,
+    names: Vec<u8>,
+    slots: Vec<RuleSlot>,
+    paths: Vec<u8>,
+    rules: Vec<Rule>,
+    sites: Vec<Site>,
+    first_rules: Vec<u32>,
+}
+
+impl Builder {
+    fn site(&mut self, draft: SiteDraft) -> (u32, Vec<RedirectDraft>) {
+        let SiteDraft { mut site, rules, redirects } = draft;
+        let index = self.sites.len() as u32;
+        site.id = SiteId(index);
+        self.first_rules.push(self.rules.len() as u32);
+        let view = self.view(index, site.path_check == PathCheck::Raw, rules);
+        for listener in &site.listeners {
+            for name in &site.names {
+                self.name(*listener, name, view);
+            }
+        }
+        self.sites.push(site);
+        (index, redirects)
+    }
+
+    fn redirect(&mut self, site: u32, redirect: RedirectDraft) {
+        let raw = self.sites[site as usize].path_check == PathCheck::Raw;
+        let rule = RuleDraft {
+            name: "redirect_http".to_string(),
+            path: Vec::new(),
+            action: Action::RedirectToHttps { port: redirect.port },
+            timeouts: redirect.timeouts,
+        };
+        let view = self.view(site, raw, vec![rule]);
+        for name in &redirect.names {
+            self.name(redirect.listener, name, view);
+        }
+    }
+
+    fn view(&mut self, site: u32, raw: bool, rules: Vec<RuleDraft>) -> View {
+        let mut view = View { site, root: NO_RULE, raw, ..View::default() };
+        let mut slots = Vec::new();
+        for draft in rules {
+            let rule = self.rules.len() as u32;
+            if draft.path.is_empty() {
+                view.root = view.root.min(rule);
+            } else {
+                let depth = memchr::memchr_iter(b'/', &draft.path).count();
+                view.depth = view.depth.max(depth.try_into().unwrap_or(u16::MAX));
+                let path_start = self.paths.len() as u32;
+                self.paths.extend_from_slice(&draft.path);
+                let path_length = draft.path.len() as u32;
+                slots.push(RuleSlot { tag: 0, rule, path_start, path_length });
+            }
+            let RuleDraft { name, action, timeouts, .. } = draft;
+            self.rules.push(Rule { id: RuleId(rule), name, action, timeouts });
+        }
+        if view.depth > 0 {
+            self.file(&mut view, &slots);
+        }
+        view
+    }
+
+    /// At most two thirds of a Site's slots are taken, and there is always an empty one.
+    fn file(&mut self, view: &mut View, slots: &[RuleSlot]) {
+        let room = (slots.len() * 3 / 2 + 1).next_power_of_two();
+        view.slots_start = self.slots.len() as u32;
+        view.slots_log = room.trailing_zeros() as u8;
+        self.slots.resize(self.slots.len() + room, EMPTY);
+        let own = &mut self.slots[view.slots_start as usize..];
+        for slot in slots {
+            let path = slot.path(&self.paths);
+            let hash = path[1..].split(|byte| *byte == b'/').fold(PATH_SEED, path_hash);
+            let mut index = place(hash) & (room - 1);
+            // Of two Rules with the same path the first is found first.
+            while own[index].rule != NO_RULE {
+                index = (index + 1) & (room - 1);
+            }
+            own[index] = RuleSlot { tag: tag(hash), ..*slot };
+        }
+    }
+
+    fn name(&mut self, listener: ListenerId, name: &str, view: View) {
+        let name = name.strip_prefix('*').unwrap_or(name).as_bytes();
+        let name_start = self.names.len() as u32;
+        self.names.extend_from_slice(name);
+        let name_length = name.len().try_into().unwrap_or(u8::MAX);
+        let tag = tag(host_hash(listener, name));
+        self.hosts.push(HostSlot { tag, listener: listener.0, name_start, name_length, view });
+    }
+
+    fn finish(self) -> Table {
+        let room = (self.hosts.len() * 2 + 1).next_power_of_two();
+        let mut hosts = vec![HostSlot::default(); room];
+        for slot in self.hosts {
+            let start = slot.name_start as usize;
+            let name = &self.names[start..start + usize::from(slot.name_length)];
+            let mut index = place(host_hash(ListenerId(slot.listener), name)) & (room - 1);
+            while hosts[index].name_length != 0 {
+                index = (index + 1) & (room - 1);
+            }
+            hosts[index] = slot;
+        }
+        Table {
+            hosts: hosts.into_boxed_slice(),
+            names: self.names.into_boxed_slice(),
+            slots: self.slots.into_boxed_slice(),
+            paths: self.paths.into_boxed_slice(),
+            rules: self.rules.into_boxed_slice(),
+            sites: self.sites.into_boxed_slice(),
+            first_rules: self.first_rules.into_boxed_slice(),
+        }
+    }
+}
+
+/// Clients choose what is looked up but not what is in the table, so the seeds need no secret: the
+/// longest run of taken slots bounds every look-up, whatever is asked for.
+const PATH_SEED: u64 = 0x9e37_79b9_7f4a_7c15;
+
+fn path_hash(before: u64, segment: &[u8]) -> u64 {
+    let mut hasher = FoldHasher::with_seed(before, SharedSeed::global_fixed());
+    hasher.write(segment);
+    hasher.finish()
+}
+
+fn host_hash(listener: ListenerId, name: &[u8]) -> u64 {
+    path_hash(u64::from(listener.0) ^ PATH_SEED, name)
+}
+
+fn place(hash: u64) -> usize {
+    (hash >> 32) as usize
+}
+
+fn tag(hash: u64) -> u32 {
+    hash as u32
+}
+
+const _: () = assert!(size_of::<HostSlot>() == 32 && size_of::<RuleSlot>() == 16);
