@@ -5,7 +5,7 @@ use std::net::IpAddr;
 use std::path::PathBuf;
 
 use super::{Adapter, Admin, Judge, Role, Route, suggest, value};
-use crate::document::{self, At, Named, Written};
+use crate::document::{self, Named, Written};
 use crate::site::host::canonical_name;
 
 const ROLES: [(&str, Role); 3] =
@@ -21,11 +21,7 @@ impl<'j> Judge<'j> {
         adapters
     }
 
-    fn adapter(
-        &mut self,
-        entry: &Named<document::Adapter>,
-        taken: &mut HashMap<IpAddr, At>,
-    ) -> Adapter {
+    fn adapter(&mut self, entry: &Named<document::Adapter>) -> Adapter {
         let Named { name, table } = entry;
         let role = ROLES.iter().find(|(word, _)| *word == name.value).map(|(_, role)| *role);
         if role.is_none() {
