@@ -147,7 +147,10 @@ fn fields_fault(mut rest: &[u8], limits: &HeadLimits) -> Result<(), Malformed> {
                 if !line.is_empty() {
                     count += 1;
                 }
-                field_start(line)?;
+                // A CR ends the line, so that its colon must have come.
+                if field_start(line)?.is_none() && !line.is_empty() && line.len() < rest.len() {
+                    return Err(Malformed::FieldName);
+                }
                 return within(line, count, limits);
             }
         };
