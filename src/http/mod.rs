@@ -8,6 +8,7 @@
 //! we do not is checked here, and `scan.rs` finds the exact reason where it only says no.
 
 mod chunked;
+mod credential;
 mod field;
 mod fuzz;
 mod malformed;
@@ -24,9 +25,10 @@ mod tests;
 use std::mem::MaybeUninit;
 
 pub use chunked::{Chunked, Decoded, chunk_size_line};
+pub use credential::Credential;
 pub use fuzz::{fuzz_chunked, fuzz_request, fuzz_response};
 pub use malformed::Malformed;
-pub use request::{Credential, RequestFacts, RequestHead, parse_request};
+pub use request::{RequestFacts, RequestHead, parse_request};
 pub use response::{ResponseFacts, ResponseHead, ResponseTo, parse_response};
 pub use scan::may_decide;
 pub use write::{
