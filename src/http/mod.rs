@@ -40,6 +40,11 @@ pub use write::{
 /// byte except HTAB (RFC 9110 section 5).
 pub type Field<'b> = httparse::Header<'b>;
 
+/// The value of the first of `fields` with this name, in any case.
+pub fn field_value<'b>(fields: &[Field<'b>], name: &str) -> Option<&'b [u8]> {
+    fields.iter().find(|field| field.name.eq_ignore_ascii_case(name)).map(|field| field.value)
+}
+
 /// The most field lines that a head can have, whatever [`HeadLimits::fields_max`] says.
 pub const FIELD_SLOTS: usize = 256;
 

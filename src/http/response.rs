@@ -132,7 +132,8 @@ fn accept<'h, 'b>(
         return Err(Malformed::HeadTooLong);
     }
     let upgrade_websocket = line.status == 101;
-    if upgrade_websocket && !(to.upgrade_sent && survey.websocket()) {
+    let asked = to.upgrade_sent && line.version == Version::Http11;
+    if upgrade_websocket && !(asked && survey.websocket()) {
         return Err(Malformed::UpgradeUnasked);
     }
     if line.status == 407 {

@@ -158,6 +158,8 @@ fn challenges_and_upgrades() {
     let good = b"HTTP/1.1 101 x\r\nConnection: upgrade\r\nUpgrade: WebSocket\r\n\r\n";
     check(UPGRADE, good, "101 None websocket");
     check(GET, good, "upgrade_unasked");
+    let old = b"HTTP/1.0 101 x\r\nConnection: upgrade\r\nUpgrade: websocket\r\n\r\n";
+    check(UPGRADE, old, "upgrade_unasked");
     check(UPGRADE, b"HTTP/1.1 101 x\r\nUpgrade: websocket\r\n\r\n", "upgrade_unasked");
     check(
         UPGRADE,

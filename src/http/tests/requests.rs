@@ -169,7 +169,8 @@ fn targets() {
 #[test]
 fn every_byte_in_its_place() {
     for byte in 0..=255u8 {
-        let token = scan::is_token(byte);
+        let token = byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte);
+        assert_eq!(scan::is_token(byte), token, "{byte:#x}");
         let method = judge(&[b"G", &[byte][..], b"T / HTTP/1.1\r\nHost: a\r\n\r\n"].concat());
         assert_eq!(method.ends_with(" None"), token, "method {byte:#x}: {method}");
         let target = judge(&[b"GET /", &[byte][..], b" HTTP/1.1\r\nHost: a\r\n\r\n"].concat());
@@ -513,6 +514,15 @@ fn rewriting() {
         "PUT / HTTP/1.1\r\nHost: a\r\nContent-Length: 007\r\n\r\n",
         "PUT / HTTP/1.1\r\nHost: a\r\nContent-Length: 007\r\n\r\n",
     );
+}
+
+#[test]
+fn fields_by_name() {
+    let mut slots = Slots::new();
+    let head = b"GET / HTTP/1.1\r\nHost: a\r\nX-y: 1\r\nx-Y: 2\r\n\r\n";
+    let Ok(Parsed::Complete(head)) = parse_request(head, &mut slots, &small()) else { panic!() };
+    assert_eq!(field_value(head.fields, "X-Y"), Some(b"1".as_slice()));
+    assert_eq!(field_value(head.fields, "X"), None);
 }
 
 #[test]
