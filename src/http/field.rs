@@ -2,9 +2,10 @@
 //! are checked, what concerns framing and the connection is taken down, and what is not to be
 //! copied is marked.
 
+use super::credential::for_connection;
 use super::name::{Name, removable};
 use super::scan::is_token;
-use super::{FIELD_SLOTS, Field, Framing, HeadLimits, Malformed, Version};
+use super::{Credential, FIELD_SLOTS, Field, Framing, HeadLimits, Malformed, Version};
 
 /// The most options that all Connection fields of a head may name. Each is looked for among all
 /// fields.
@@ -22,8 +23,11 @@ impl FieldSet {
         }
     }
 
-    pub(super) fn is_empty(&self) -> bool {
-        self.0 == Self::default().0
+    /// As [`Self::insert`], where there is something to insert.
+    pub(super) fn insert_some(&mut self, index: Option<u8>) {
+        if let Some(index) = index {
+            self.insert(usize::from(index));
+        }
     }
 
     /// All that are in either.
@@ -86,7 +90,7 @@ pub(super) struct Survey<'b> {
     pub(super) host: Option<&'b [u8]>,
     pub(super) length: Option<u64>,
     /// Where Content-Length stands.
-    pub(super) lengths: FieldSet,
+    pub(super) length_at: Option<u8>,
     pub(super) chunked: bool,
     pub(super) close: bool,
     pub(super) persist: bool,
@@ -95,14 +99,16 @@ pub(super) struct Survey<'b> {
     websockets: u32,
     pub(super) expects: bool,
     pub(super) date: bool,
-    /// Authorization or WWW-Authenticate.
-    pub(super) authentications: FieldSet,
+    /// The strongest claim of any Authorization field.
+    pub(super) credential: Credential,
+    /// WWW-Authenticate asks for a credential of the connection.
+    pub(super) challenge: bool,
     /// Never copied.
     pub(super) dropped: FieldSet,
     /// Forwarded-like, copied only when the policy says so.
     pub(super) forwarded: FieldSet,
-    /// Connection fields that name more than close, keep-alive and upgrade.
-    naming: FieldSet,
+    /// Connection names more than close, keep-alive and upgrade.
+    naming: bool,
 }
 
 impl<'b> Survey<'b> {
@@ -114,8 +120,8 @@ impl<'b> Survey<'b> {
     #[inline]
     pub(super) fn take(lines: &Lines<'_, 'b>, limits: &HeadLimits) -> Result<Self, Malformed> {
         let mut survey = Self::default();
+        let mut start = lines.start(0);
         for (index, field) in lines.fields.iter().enumerate() {
-            let start = lines.start(index);
             let end = lines.start(index + 1);
             // The tokeniser takes a bare LF for a line end; it takes a CR nowhere else.
             if end < 2 || lines.head.get(end - 2) != Some(&b'\r') {
@@ -124,12 +130,13 @@ impl<'b> Survey<'b> {
             if end - 2 > start.saturating_add(limits.field_bytes_max) {
                 return Err(Malformed::FieldTooLong);
             }
+            start = end;
             let name = Name::of(field.name.as_bytes());
             if name != Name::Ordinary {
                 survey.note(name, index, field.value)?;
             }
         }
-        if !survey.naming.is_empty() {
+        if survey.naming {
             survey.drop_named(lines.fields)?;
         }
         Ok(survey)
@@ -147,7 +154,7 @@ impl<'b> Survey<'b> {
                 if self.length.replace(length(value)?).is_some() {
                     return Err(Malformed::LengthRepeated);
                 }
-                self.lengths.insert(index);
+                self.length_at = u8::try_from(index).ok();
             }
             Name::TransferEncoding => {
                 coding(value)?;
@@ -158,7 +165,7 @@ impl<'b> Survey<'b> {
             }
             Name::Connection => {
                 self.dropped.insert(index);
-                self.connection(index, value)?;
+                self.connection(value)?;
             }
             Name::Upgrade => {
                 self.dropped.insert(index);
@@ -172,7 +179,8 @@ impl<'b> Survey<'b> {
                 self.expects = true;
                 self.dropped.insert(index);
             }
-            Name::Authorization | Name::WwwAuthenticate => self.authentications.insert(index),
+            Name::Authorization => self.credential = self.credential.and(value),
+            Name::WwwAuthenticate => self.challenge |= for_connection(value),
             Name::Date => self.date = true,
             Name::HopByHop => self.dropped.insert(index),
             Name::Forwarded => self.forwarded.insert(index),
@@ -181,7 +189,7 @@ impl<'b> Survey<'b> {
         Ok(())
     }
 
-    fn connection(&mut self, index: usize, value: &[u8]) -> Result<(), Malformed> {
+    fn connection(&mut self, value: &[u8]) -> Result<(), Malformed> {
         // What nearly every client and server sends.
         if value.eq_ignore_ascii_case(b"keep-alive") {
             self.persist = true;
@@ -197,7 +205,7 @@ impl<'b> Survey<'b> {
             } else if !option.iter().all(|byte| is_token(*byte)) {
                 return Err(Malformed::ConnectionInvalid);
             } else {
-                self.naming.insert(index);
+                self.naming = true;
             }
         }
         Ok(())
@@ -206,8 +214,11 @@ impl<'b> Survey<'b> {
     /// Marks the fields that Connection names, as far as it may (RFC 9110 section 7.6.1).
     fn drop_named(&mut self, fields: &[Field<'_>]) -> Result<(), Malformed> {
         let mut count = 0;
-        for value in self.naming.iter().filter_map(|index| Some(fields.get(index)?.value)) {
-            for option in options(value) {
+        for naming in fields {
+            if Name::of(naming.name.as_bytes()) != Name::Connection {
+                continue;
+            }
+            for option in options(naming.value) {
                 count += 1;
                 if count > OPTIONS_MAX {
                     return Err(Malformed::ConnectionInvalid);

@@ -8,6 +8,7 @@
 //! we do not is checked here, and `scan.rs` finds the exact reason where it only says no.
 
 mod chunked;
+mod credential;
 mod field;
 mod fuzz;
 mod malformed;
@@ -24,9 +25,10 @@ mod tests;
 use std::mem::MaybeUninit;
 
 pub use chunked::{Chunked, Decoded, chunk_size_line};
+pub use credential::Credential;
 pub use fuzz::{fuzz_chunked, fuzz_request, fuzz_response};
 pub use malformed::Malformed;
-pub use request::{Credential, RequestFacts, RequestHead, parse_request};
+pub use request::{RequestFacts, RequestHead, parse_request};
 pub use response::{ResponseFacts, ResponseHead, ResponseTo, parse_response};
 pub use scan::may_decide;
 pub use write::{
@@ -37,6 +39,11 @@ pub use write::{
 /// One field line: `name` is a token, `value` has no white space at either end and no control
 /// byte except HTAB (RFC 9110 section 5).
 pub type Field<'b> = httparse::Header<'b>;
+
+/// The value of the first of `fields` with this name, in any case.
+pub fn field_value<'b>(fields: &[Field<'b>], name: &str) -> Option<&'b [u8]> {
+    fields.iter().find(|field| field.name.eq_ignore_ascii_case(name)).map(|field| field.value)
+}
 
 /// The most field lines that a head can have, whatever [`HeadLimits::fields_max`] says.
 pub const FIELD_SLOTS: usize = 256;

@@ -3,7 +3,7 @@
 use super::field::{FieldSet, Lines, Survey};
 use super::scan::{METHOD_BYTES_MAX, is_token, request_fault};
 use super::target::{Destination, destination};
-use super::{Field, Framing, HeadLimits, Malformed, Method, Parsed, Slots, Version};
+use super::{Credential, Field, Framing, HeadLimits, Malformed, Method, Parsed, Slots, Version};
 
 /// A request head that was accepted. All slices are of the buffer it was read from.
 #[derive(Clone, Copy, Debug)]
@@ -49,17 +49,6 @@ pub struct RequestFacts {
     pub upgrade_websocket: bool,
     /// What kind of credential the client shows.
     pub credential: Credential,
-}
-
-/// What a credential belongs to.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Credential {
-    /// No Authorization field.
-    None,
-    /// A scheme known to stand for this request only: Basic, Bearer, Digest, MsRtcOAuth.
-    PerRequest,
-    /// Any other; it may authenticate the connection, as NTLM, Negotiate and Kerberos do.
-    Connection,
 }
 
 /// Reads a request head from the start of `buffer` (RFC 9112 sections 2 to 6). At most one empty
@@ -143,7 +132,7 @@ fn accept<'h, 'b>(
         keep_alive: survey.keep_alive(line.version),
         expect_continue: survey.expects && modern && !bodiless,
         upgrade_websocket: method == Method::Get && modern && bodiless && survey.websocket(),
-        credential: credential(&survey, lines.fields),
+        credential: survey.credential,
     };
     Ok(RequestHead {
         method: line.method,
@@ -185,36 +174,4 @@ fn request_line(
         b"TRACE" => Err(Malformed::MethodTrace),
         _ => Ok(()),
     }
-}
-
-/// The strongest claim that any Authorization field makes (RFC 9110 section 11.4).
-fn credential(survey: &Survey<'_>, fields: &[Field<'_>]) -> Credential {
-    let mut strongest = Credential::None;
-    for field in survey.authentications.iter().filter_map(|index| fields.get(index)) {
-        if !field.name.eq_ignore_ascii_case("authorization") {
-            continue;
-        }
-        if !per_request(field.value) {
-            return Credential::Connection;
-        }
-        strongest = Credential::PerRequest;
-    }
-    strongest
-}
-
-fn per_request(value: &[u8]) -> bool {
-    const KNOWN: [&[u8]; 4] = [b"basic", b"bearer", b"digest", b"msrtcoauth"];
-    let scheme = value.split(|byte| matches!(byte, b' ' | b'\t')).next().unwrap_or_default();
-    KNOWN.iter().any(|known| scheme.eq_ignore_ascii_case(known)) && !names_connection_scheme(value)
-}
-
-/// Whether an element of the list begins with `Nego`, `NTLM` or `Kerberos`, in any case. Commas in
-/// quoted strings count as well: a pin too many costs a connection, one too few an identity.
-pub(super) fn names_connection_scheme(value: &[u8]) -> bool {
-    value.split(|byte| *byte == b',').map(super::field::trim).any(|element| {
-        let begins = |with: &[u8]| {
-            element.get(..with.len()).is_some_and(|start| start.eq_ignore_ascii_case(with))
-        };
-        begins(b"nego") || begins(b"ntlm") || begins(b"kerberos")
-    })
 }

@@ -2,7 +2,6 @@
 //! strictness as for requests, since what we pass on the client has to frame as we do.
 
 use super::field::{FieldSet, Lines, Survey};
-use super::request::names_connection_scheme;
 use super::scan::response_fault;
 use super::{Field, Framing, HeadLimits, Malformed, Method, Parsed, Slots, Version};
 
@@ -31,7 +30,7 @@ pub struct ResponseHead<'h, 'b> {
     pub(super) lines: Lines<'h, 'b>,
     pub(super) dropped: FieldSet,
     /// Where Content-Length stands.
-    pub(super) lengths: FieldSet,
+    pub(super) length_at: Option<u8>,
 }
 
 /// What an answer says about its body and the connections it travels on.
@@ -133,7 +132,8 @@ fn accept<'h, 'b>(
         return Err(Malformed::HeadTooLong);
     }
     let upgrade_websocket = line.status == 101;
-    if upgrade_websocket && !(to.upgrade_sent && survey.websocket()) {
+    let asked = to.upgrade_sent && line.version == Version::Http11;
+    if upgrade_websocket && !(asked && survey.websocket()) {
         return Err(Malformed::UpgradeUnasked);
     }
     if line.status == 407 {
@@ -145,11 +145,14 @@ fn accept<'h, 'b>(
         version: line.version,
         framing,
         keep_alive: survey.keep_alive(line.version) && framing != Framing::UntilClose,
-        challenge: line.status == 401 && challenge(&survey, lines.fields),
+        challenge: line.status == 401 && survey.challenge,
         upgrade_websocket,
         date: survey.date,
     };
-    let bodiless = line.status < 200 || line.status == 204;
+    let mut dropped = survey.dropped;
+    if line.status < 200 || line.status == 204 {
+        dropped.insert_some(survey.length_at);
+    }
     Ok(ResponseHead {
         status: line.status,
         reason,
@@ -157,8 +160,8 @@ fn accept<'h, 'b>(
         bytes: lines.head.len(),
         facts,
         lines,
-        dropped: if bodiless { survey.dropped.with(&survey.lengths) } else { survey.dropped },
-        lengths: survey.lengths,
+        dropped,
+        length_at: survey.length_at,
     })
 }
 
@@ -173,10 +176,4 @@ fn framing(line: &Line, survey: &Survey<'_>, to: ResponseTo) -> Result<Framing, 
         (_, Framing::None) => Ok(Framing::UntilClose),
         _ => Ok(said),
     }
-}
-
-fn challenge(survey: &Survey<'_>, fields: &[Field<'_>]) -> bool {
-    survey.authentications.iter().filter_map(|index| fields.get(index)).any(|field| {
-        !field.name.eq_ignore_ascii_case("authorization") && names_connection_scheme(field.value)
-    })
 }

@@ -17,9 +17,38 @@ pub fn may_decide(buffer: &[u8], seen: usize) -> bool {
     seen == 0 || seen / STRIDE != buffer.len() / STRIDE || memchr::memchr(b'\n', new).is_some()
 }
 
+const TOKEN: u8 = 1;
+const TARGET: u8 = 2;
+const TEXT: u8 = 4;
+
+/// Which of the three kinds each byte is: a look-up instead of a row of comparisons.
+static KINDS: [u8; 256] = {
+    let mut kinds = [0; 256];
+    let mut at = 0;
+    while at < 256 {
+        let byte = at as u8;
+        let mark = matches!(byte, b'!' | b'#'..=b'\'' | b'*' | b'+' | b'-' | b'.' | b'^'..=b'`');
+        if byte.is_ascii_alphanumeric() || mark || byte == b'|' || byte == b'~' {
+            kinds[at] |= TOKEN;
+        }
+        if byte.is_ascii_graphic() && byte != b'#' {
+            kinds[at] |= TARGET;
+        }
+        if byte == b'\t' || (byte >= b' ' && byte != 0x7f) {
+            kinds[at] |= TEXT;
+        }
+        at += 1;
+    }
+    kinds
+};
+
+fn is(byte: u8, kind: u8) -> bool {
+    KINDS[usize::from(byte)] & kind != 0
+}
+
 /// A byte of a token (RFC 9110 section 5.6.2).
 pub(super) fn is_token(byte: u8) -> bool {
-    byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte)
+    is(byte, TOKEN)
 }
 
 /// What is wrong with a request head, complete or not, that begins with its request line.
@@ -68,8 +97,8 @@ fn request_line(head: &[u8], limits: &HeadLimits) -> Result<Option<usize>, Malfo
 
 /// A byte that a target may have (RFC 9112 section 3.2). Wider than the RFC by the printable
 /// ASCII that clients really send unencoded; it is forwarded as it came.
-pub(super) fn is_target(byte: u8) -> bool {
-    matches!(byte, 0x21..=0x7e) && byte != b'#'
+fn is_target(byte: u8) -> bool {
+    is(byte, TARGET)
 }
 
 /// Reads `HTTP/1.0` or `HTTP/1.1` and returns what follows it, or none when it is cut short.
@@ -147,7 +176,10 @@ fn fields_fault(mut rest: &[u8], limits: &HeadLimits) -> Result<(), Malformed> {
                 if !line.is_empty() {
                     count += 1;
                 }
-                field_start(line)?;
+                // A CR ends the line, so that its colon must have come.
+                if field_start(line)?.is_none() && !line.is_empty() && line.len() < rest.len() {
+                    return Err(Malformed::FieldName);
+                }
                 return within(line, count, limits);
             }
         };
@@ -198,5 +230,5 @@ fn field_start(line: &[u8]) -> Result<Option<&[u8]>, Malformed> {
 
 /// A byte of a field value or a reason phrase.
 fn is_text(byte: u8) -> bool {
-    byte == b'\t' || (byte >= b' ' && byte != 0x7f)
+    is(byte, TEXT)
 }

@@ -108,10 +108,10 @@ pub fn write_response_with(
     out: &mut impl Sink,
 ) {
     let lines = &head.lines;
-    let dropped = match answer.body {
-        OutgoingBody::AsIs => head.dropped,
-        OutgoingBody::Chunked | OutgoingBody::UntilClose => head.dropped.with(&head.lengths),
-    };
+    let mut dropped = head.dropped;
+    if answer.body != OutgoingBody::AsIs {
+        dropped.insert_some(head.length_at);
+    }
     // `HTTP/1.1 NNN` is 12 bytes; the space behind it may be missing from a server.
     let spaced = lines.head.get(12) == Some(&b' ');
     let verbatim = spaced && head.facts.version == Version::Http11;
