@@ -86,7 +86,7 @@ impl Fresh {
             .map_err(Trouble::of("the fresh certificate cannot be used"))
     }
 
-    /// TLS settings of a client that trusts its authority.
+    /// TLS settings of a client that trusts its authority and makes a full handshake each time.
     pub fn client(&self) -> Result<Arc<ClientConfig>, Trouble> {
         let what = || "the fresh authority cannot be used";
         let mut roots = RootCertStore::empty();
@@ -99,6 +99,7 @@ impl Fresh {
             .with_root_certificates(roots)
             .with_no_client_auth();
         config.alpn_protocols = vec![b"http/1.1".to_vec()];
+        config.resumption = rustls::client::Resumption::disabled();
         Ok(Arc::new(config))
     }
 }
