@@ -155,10 +155,11 @@ pub(crate) fn find_programs(names: &[&str]) -> Result<Vec<PathBuf>, Trouble> {
     if missing.is_empty() {
         return Ok(names.iter().filter_map(|name| find(name)).collect());
     }
-    let packages: Vec<&str> = missing
+    let mut packages: Vec<&str> = missing
         .iter()
         .map(|name| if matches!(*name, "taskset" | "setpriv") { "util-linux" } else { name })
         .collect();
+    packages.dedup();
     Err(Trouble::new(format!(
         "{} not found; install with: apt-get install {} (or leave a peer out with --peers)",
         missing.join(", "),

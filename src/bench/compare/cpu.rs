@@ -7,7 +7,7 @@ use serde::Serialize;
 use crate::bench::Trouble;
 
 /// Nanoseconds per clock tick of `/proc/PID/stat`; Linux shows 100 ticks per second on every platform that we run on.
-const TICK_NS: u64 = 10_000_000;
+pub(crate) const TICK_NS: u64 = 10_000_000;
 
 /// CPU time.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]

@@ -25,28 +25,12 @@ pub(super) fn nginx(plan: &Plan<'_>) -> String {
     let user = if nix::unistd::geteuid().is_root() { "user root;\n" } else { "" };
     let idle = plan.connections.max(64);
     let (tls_word, tls) = if plan.case.has_client_tls() {
-        let (chain, key) = (certificates.chain.display(), certificates.key.display());
-        (
-            " ssl",
-            format!(
-                "        ssl_certificate {chain};\n        ssl_certificate_key {key};\n        \
-                 ssl_protocols TLSv1.2 TLSv1.3;\n        ssl_session_cache shared:tls:10m;\n"
-            ),
-        )
+        (" ssl", nginx_client_tls(certificates))
     } else {
         ("", String::new())
     };
     let (scheme, upstream_tls) = if plan.case.has_upstream_tls() {
-        (
-            "https",
-            format!(
-                "            proxy_ssl_verify on;\n            proxy_ssl_trusted_certificate {};\n            \
-                 proxy_ssl_name {};\n            proxy_ssl_server_name on;\n            \
-                 proxy_ssl_session_reuse on;\n            proxy_ssl_protocols TLSv1.2 TLSv1.3;\n",
-                certificates.ca.display(),
-                NAMES[0],
-            ),
-        )
+        ("https", nginx_upstream_tls(certificates))
     } else {
         ("http", String::new())
     };
@@ -87,6 +71,32 @@ http {{
 }}
 ",
         names = NAMES.join(" "),
+    )
+}
+
+fn nginx_client_tls(certificates: &Files) -> String {
+    format!(
+        "        ssl_certificate {};
+        ssl_certificate_key {};
+        ssl_protocols TLSv1.2 TLSv1.3;
+        ssl_session_cache shared:tls:10m;
+",
+        certificates.chain.display(),
+        certificates.key.display()
+    )
+}
+
+fn nginx_upstream_tls(certificates: &Files) -> String {
+    format!(
+        "            proxy_ssl_verify on;
+            proxy_ssl_trusted_certificate {};
+            proxy_ssl_name {};
+            proxy_ssl_server_name on;
+            proxy_ssl_session_reuse on;
+            proxy_ssl_protocols TLSv1.2 TLSv1.3;
+",
+        certificates.ca.display(),
+        NAMES[0],
     )
 }
 

@@ -9,13 +9,14 @@ mod child;
 mod cpu;
 mod files;
 mod log_lines;
+mod machine;
 mod race;
 mod report;
 mod stage;
 mod table;
 mod wrk;
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 pub use case::{Case, Peer};
 pub use cpu::Cpu;
@@ -74,16 +75,17 @@ pub fn run(settings: &Settings, progress: &mut dyn FnMut(&str)) -> Result<Report
 impl Settings {
     /// Complains about what cannot work before anything is started.
     pub(crate) fn check(&self) -> Result<(), Trouble> {
-        let cores = std::thread::available_parallelism().map_or(1, usize::from);
         if self.proxy_core == self.load_core {
             return Err(Trouble::new(
                 "the proxy and the load must not share a core; give two with --cores, such as 0,1",
             ));
         }
-        if self.proxy_core.max(self.load_core) >= cores.max(2) {
-            return Err(Trouble::new(format!(
-                "this machine has {cores} cores, numbered from 0; choose two of them with --cores"
-            )));
+        for core in [self.proxy_core, self.load_core] {
+            if !Path::new(&format!("/sys/devices/system/cpu/cpu{core}")).exists() {
+                return Err(Trouble::new(format!(
+                    "this machine has no core {core}; choose two with --cores (see lscpu)"
+                )));
+            }
         }
         if self.sites == 0 || self.rules < self.sites || !self.rules.is_multiple_of(self.sites) {
             return Err(Trouble::new(format!(

@@ -6,6 +6,8 @@ use std::process::Stdio;
 use std::time::{Duration, Instant};
 
 use super::case::{Case, Peer};
+use super::child::Running;
+use super::machine::Busy;
 use super::report::{CaseReport, PeerReport, Round};
 use super::stage::{Actor, Stage};
 use super::wrk::{self, Load};
@@ -34,7 +36,7 @@ pub(super) fn run(
     case: Case,
     progress: &mut dyn FnMut(&str),
 ) -> Result<CaseReport, Trouble> {
-    let (_origin, origin) = stage.origin(case)?;
+    let (origin_process, origin) = stage.origin(case)?;
     let mut runners = Vec::new();
     for (peer, rules) in line_up(stage, case) {
         runners.push(start(stage, case, peer, origin, rules)?);
@@ -42,7 +44,7 @@ pub(super) fn run(
     let settings = stage.settings;
     for runner in &mut runners {
         progress(&format!("{case}: warming up {}", runner.report.name));
-        runner.load(stage, case, WARM_UP_SECONDS)?;
+        runner.load(stage, case, &origin_process, WARM_UP_SECONDS)?;
     }
     for round in 0..settings.rounds {
         for turn in 0..runners.len() {
@@ -51,7 +53,7 @@ pub(super) fn run(
             let name = &runner.report.name;
             progress(&format!("{case}: round {} of {}, {name}", round + 1, settings.rounds));
             runner.harvest()?;
-            if let Some(found) = runner.load(stage, case, settings.seconds)? {
+            if let Some(found) = runner.load(stage, case, &origin_process, settings.seconds)? {
                 runner.report.rounds.push(found);
             }
         }
@@ -110,6 +112,7 @@ impl Runner {
         &mut self,
         stage: &Stage<'_>,
         case: Case,
+        origin: &Running,
         seconds: u64,
     ) -> Result<Option<Round>, Trouble> {
         let Some(actor) = &mut self.actor else { return Ok(None) };
@@ -119,9 +122,12 @@ impl Runner {
             return Ok(None);
         }
         let process = actor.running.process();
+        let ours = [process, origin.process()];
+        let busy = Busy::now(&ours)?;
         let before = cpu::used(process)?;
         let load = wrk(stage, case, actor, self.script.as_ref(), seconds)?;
         let cpu = cpu::used(process)?.since(before);
+        let others_percent = Busy::now(&ours)?.others_percent(busy, load.seconds.max(1e-3));
         self.rests_since = clock::now();
         self.report.answered += load.requests;
         let name = &self.report.name;
@@ -135,7 +141,7 @@ impl Runner {
             self.report.complaints.push(format!("{name}: no request was answered"));
             return Ok(None);
         }
-        Ok(Some(Round { load, cpu }))
+        Ok(Some(Round::new(load, cpu, others_percent)))
     }
 
     /// Counts the log's new lines, once the peer has rested long enough to have written them all.

@@ -9,6 +9,9 @@ use super::cpu::Cpu;
 use super::table::Table;
 use super::wrk::Load;
 
+/// Beyond this use of one core by programs that are no part of it, a measurement is called disturbed.
+const OTHERS_MAX_PERCENT: f64 = 10.0;
+
 /// The whole comparison.
 #[derive(Debug, Serialize)]
 pub struct Report {
@@ -53,6 +56,10 @@ pub struct Round {
     pub load: Load,
     /// What the peer has used.
     pub cpu: Cpu,
+    /// The same per request, in microseconds.
+    pub cpu_us: f64,
+    /// What programs beside the comparison's have used meanwhile, in percent of one core.
+    pub others_percent: f64,
 }
 
 /// The CPU time per request of one peer as a part of another's, round by round.
@@ -75,9 +82,11 @@ pub struct Ratio {
 }
 
 impl Round {
-    /// CPU time per request.
-    pub fn cpu_us(&self) -> f64 {
-        self.per_request(self.cpu.total_ns)
+    /// A round with its derived figures.
+    pub fn new(load: Load, cpu: Cpu, others_percent: f64) -> Self {
+        let mut round = Self { load, cpu, cpu_us: 0.0, others_percent };
+        round.cpu_us = round.per_request(cpu.total_ns);
+        round
     }
 
     fn per_request(&self, ns: u64) -> f64 {
@@ -96,7 +105,7 @@ impl PeerReport {
         let pairs = self.rounds.iter().zip(&other.rounds);
         let ratios: Vec<f64> = pairs
             .filter(|(one, other)| one.load.requests > 0 && other.cpu.total_ns > 0)
-            .map(|(one, other)| one.cpu_us() / other.cpu_us())
+            .map(|(one, other)| one.cpu_us / other.cpu_us)
             .collect();
         let min = ratios.iter().copied().reduce(f64::min)?;
         let max = ratios.iter().copied().reduce(f64::max)?;
@@ -112,13 +121,14 @@ impl PeerReport {
         let busy = |round: &Round| round.cpu.total_ns as f64 / 1e7 / round.load.seconds;
         vec![
             self.name.clone(),
-            number(self.middle(Round::cpu_us), 2),
+            number(self.middle(|round| round.cpu_us), 2),
             number(self.middle(|round| round.per_request(round.cpu.user_ns)), 2),
             number(self.middle(|round| round.per_request(round.cpu.system_ns)), 2),
             number(self.middle(|round| round.load.requests as f64 / round.load.seconds), 0),
             number(self.middle(busy), 0),
             number(self.middle(|round| round.load.p50_us / 1e3), 2),
             number(self.middle(|round| round.load.p99_us / 1e3), 2),
+            number(self.middle(|round| round.others_percent), 0),
         ]
     }
 }
@@ -158,6 +168,13 @@ impl fmt::Display for Report {
             if !case.ratios.is_empty() {
                 write!(out, "\n{}", case.comparison())?;
             }
+            if case.is_disturbed() {
+                writeln!(
+                    out,
+                    "\n  !! other programs have used more than {OTHERS_MAX_PERCENT:.0} % of a core in some rounds; repeat \
+                     on a quiet machine before trusting these figures"
+                )?;
+            }
             for peer in &case.peers {
                 if let Some(lines) = peer.log_lines {
                     let difference = lines as i128 - i128::from(peer.answered);
@@ -179,6 +196,11 @@ impl fmt::Display for Report {
 }
 
 impl CaseReport {
+    fn is_disturbed(&self) -> bool {
+        let rounds = self.peers.iter().flat_map(|peer| &peer.rounds);
+        rounds.into_iter().any(|round| round.others_percent > OTHERS_MAX_PERCENT)
+    }
+
     fn figures(&self) -> Table {
         let mut table = Table::new(&[
             "peer",
@@ -189,6 +211,7 @@ impl CaseReport {
             "busy %",
             "p50 ms",
             "p99 ms",
+            "others %",
         ]);
         for peer in &self.peers {
             table.push(peer.row());
@@ -233,9 +256,9 @@ mod tests {
     use super::*;
 
     fn peer(name: &str, cpu_us: &[u64]) -> PeerReport {
-        let round = |us: &u64| Round {
-            load: Load { requests: 1000, seconds: 1.0, ..Load::default() },
-            cpu: Cpu { total_ns: us * 1_000_000, ..Cpu::default() },
+        let round = |us: &u64| {
+            let load = Load { requests: 1000, seconds: 1.0, ..Load::default() };
+            Round::new(load, Cpu { total_ns: us * 1_000_000, ..Cpu::default() }, 0.0)
         };
         PeerReport {
             name: name.to_owned(),
