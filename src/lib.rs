@@ -1,5 +1,6 @@
 //! Gatehouse, a reverse-proxy appliance for the perimeter.
 
+pub mod bench;
 pub mod command;
 pub mod config;
 pub mod control;
