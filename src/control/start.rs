@@ -104,7 +104,7 @@ pub fn start(config: Config, settings: Settings) -> Result<Running, Refused> {
         running.spawn_worker(number, core, doors, ends, ready.clone())?;
     }
     drop(ready);
-    let flags = await_workers(&readies)?;
+    let flags = await_workers(&readies, count)?;
     running.journal = Some(Journal::start(&log, queues, Arc::clone(&running.shared))?);
     if settings.talkative {
         eprintln!("gatehouse: {count} workers, ring flags {flags}, {files} open files at most");
@@ -185,9 +185,12 @@ fn why_not(place: &Bind, error: &std::io::Error) -> String {
 }
 
 /// Waits until every worker runs or has failed.
-fn await_workers(readies: &mpsc::Receiver<Result<RingFlags, String>>) -> Result<RingFlags, Refused> {
+fn await_workers(
+    readies: &mpsc::Receiver<Result<RingFlags, String>>,
+    count: usize,
+) -> Result<RingFlags, Refused> {
     let mut worst = RingFlags::DeferTaskrun;
-    for ready in readies {
+    for ready in readies.iter().take(count) {
         match ready? {
             RingFlags::DeferTaskrun => {}
             lesser => worst = lesser,
