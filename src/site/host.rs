@@ -25,7 +25,8 @@ impl Host {
             None => field,
         };
         let name = name.strip_suffix(b".").unwrap_or(name);
-        if name.is_empty() || name.len() > NAME_BYTES_MAX {
+        // The table files wildcards under names that begin with a dot; no host may spell one.
+        if name.is_empty() || name[0] == b'.' || name.len() > NAME_BYTES_MAX {
             return None;
         }
         let mut host = Self::empty();
@@ -177,6 +178,7 @@ mod tests {
         check("[::FFFF:1.2.3.4]", "[::ffff:1.2.3.4]");
         check("", "none");
         check(".", "none");
+        check(".a.com", "none");
         check(":80", "none");
         check("a:b", "none");
         check("a:1:2", "none");
