@@ -4,22 +4,17 @@ use std::ops::Range;
 
 use toml::de::{DeTable, DeValue};
 
-/// The span of the first definition of the key at `second`, in the tree of the text, which keeps
-/// the first of two.
+/// The span of the first definition of the key at `second`. The tree of the text keeps the first of
+/// two keys, but of two headers the last, so those are looked for in the text.
 pub(super) fn first(root: &DeTable<'_>, text: &str, second: Range<usize>) -> Option<Range<usize>> {
     let line = text[..second.start].rfind('\n').map_or(0, |index| index + 1);
-    let path = if text[line..].trim_start().starts_with('[') {
-        header_at(text, line)?
-    } else {
-        let mut path = text[..line].rmatch_indices('\n').map(|(index, _)| index + 1).chain([0]);
-        let mut path =
-            match path.find(|start| text[*start..].trim_start_matches(' ').starts_with('[')) {
-                Some(header) => header_at(text, header)?,
-                None => Vec::new(),
-            };
-        path.push(key_of(text.get(second.clone())?)?);
-        path
-    };
+    if text[line..].trim_start().starts_with('[') {
+        return same_header(text, line);
+    }
+    let mut lines = text[..line].rmatch_indices('\n').map(|(index, _)| index + 1).chain([0]);
+    let header = lines.find(|start| text[*start..].trim_start_matches(' ').starts_with('['));
+    let mut path = header.map_or(Some(Vec::new()), |header| header_at(text, header))?;
+    path.push(key_of(text.get(second.clone())?)?);
     let mut table = root;
     let (last, tables) = path.split_last()?;
     for key in tables {
@@ -31,6 +26,16 @@ pub(super) fn first(root: &DeTable<'_>, text: &str, second: Range<usize>) -> Opt
     }
     let (key, _) = table.get_key_value(last.as_str())?;
     (key.span().end <= second.start).then(|| key.span())
+}
+
+/// The header above `second` that opens the same table.
+fn same_header(text: &str, second: usize) -> Option<Range<usize>> {
+    let path = header_at(text, second)?;
+    let starts = [0].into_iter().chain(text[..second].match_indices('\n').map(|(at, _)| at + 1));
+    let mut headers = starts.filter(|start| text[*start..].trim_start().starts_with('['));
+    let start = headers.find(|start| header_at(text, *start).as_ref() == Some(&path))?;
+    let line = text[start..].lines().next()?.trim_end();
+    (start < second).then(|| start..start + line.len())
 }
 
 /// Of an array of tables, the one that the position is in.

@@ -165,8 +165,6 @@ fn an_empty_table_knows_no_site() {
 
 /// What the page about the meaning of paths says, word for word and slowly.
 mod simple {
-    use super::*;
-
     fn decode(path: &[u8], strict: bool) -> Option<Vec<u8>> {
         let mut out = Vec::new();
         let mut rest = path;
