@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 
-use super::Judge;
+use super::judge::Judge;
 use super::settings::overlaid;
 use super::site::{Shared, Surroundings};
 use crate::document::{self, At, Named, Written};

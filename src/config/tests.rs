@@ -205,6 +205,23 @@ fn adapters() {
 }
 
 #[test]
+fn the_admin_plane_is_never_external() {
+    check(
+        "[adapter.external]\n[admin]\nadapter = \"external\"",
+        &["3:11: the admin plane must not be on the external adapter"],
+    );
+}
+
+#[test]
+fn text_from_windows() {
+    check("\u{feff}[workers]\r\ncount = 1\r\n", &[]);
+    check(
+        "\u{feff}[workers]\r\ncuont = 1\r\n",
+        &["2:1: no setting is called `cuont` here; did you mean `count`?"],
+    );
+}
+
+#[test]
 fn listeners() {
     let external = "[adapter.external]\naddresses = [\"192.0.2.1\"]\n";
     let check = |text: &str, expected: &[&str]| check(&format!("{external}{text}"), expected);

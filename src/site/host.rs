@@ -15,6 +15,7 @@ pub struct Host {
 
 impl Host {
     /// Reads the value of a Host field. `None`: no Site can have that name.
+    #[inline]
     pub fn parse(field: &[u8]) -> Option<Self> {
         if field.first() == Some(&b'[') {
             return Self::bracketed(field);
