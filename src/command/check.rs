@@ -17,7 +17,10 @@ pub(super) fn check(file: &Path, json: bool) -> u8 {
             if !json {
                 let (sites, pools) = (config.table.sites().len(), config.pools.len());
                 let listeners = config.listeners.len();
-                println!("{}: nothing is wrong; {listeners} listeners, {sites} sites, {pools} pools", file.display());
+                println!(
+                    "{}: nothing is wrong; {listeners} listeners, {sites} sites, {pools} pools",
+                    file.display()
+                );
             }
             0
         }

@@ -25,7 +25,9 @@ pub(super) fn demo(port: u16) -> u8 {
     match begin(port) {
         Ok((running, url)) => {
             println!("Gatehouse publishes a small page at\n\n    {url}\n");
-            println!("The certificate is fresh and self-signed: the browser warns, and curl needs -k:");
+            println!(
+                "The certificate is fresh and self-signed: the browser warns, and curl needs -k:"
+            );
             println!("    curl -k {url}\n\nCtrl-C ends it.\n");
             report_until_signal(&running);
             running.stop(second_signal());

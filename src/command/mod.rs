@@ -17,7 +17,9 @@ const FAILED: u8 = 1;
 
 #[derive(Debug, Parser)]
 #[command(name = "gatehouse", version, about, long_about = None)]
-#[command(after_help = "Begin with: gatehouse demo\nExit codes: 0 done, 1 failed, 2 the command or the file is wrong")]
+#[command(
+    after_help = "Begin with: gatehouse demo\nExit codes: 0 done, 1 failed, 2 the command or the file is wrong"
+)]
 struct Arguments {
     #[command(subcommand)]
     command: Command,
@@ -33,7 +35,9 @@ enum Command {
         config: PathBuf,
     },
     /// Read a file and say everything that is wrong with it; changes nothing
-    #[command(after_help = "Example: gatehouse check /etc/gatehouse/gatehouse.toml\nExit codes: 0 nothing is wrong, 2 complaints were printed")]
+    #[command(
+        after_help = "Example: gatehouse check /etc/gatehouse/gatehouse.toml\nExit codes: 0 nothing is wrong, 2 complaints were printed"
+    )]
     Check {
         /// The operator's file
         file: PathBuf,

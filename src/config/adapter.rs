@@ -4,7 +4,8 @@ use std::collections::HashMap;
 use std::net::IpAddr;
 use std::path::PathBuf;
 
-use super::{Adapter, Admin, Judge, Role, Route, suggest, value};
+use super::judge::Judge;
+use super::{Adapter, Admin, Role, Route, suggest, value};
 use crate::document::{self, Named, Written};
 use crate::site::host::canonical_name;
 
@@ -104,7 +105,15 @@ impl<'j> Judge<'j> {
         if let Some(adapter) = &admin.adapter {
             self.place_of("adapter", adapter);
         }
-        let role = self.choice("adapter", admin.adapter.as_ref(), &ROLES);
+        // Never the external one: the admin plane is not for the Internet.
+        let roles = [("internal", Role::Internal), ("management", Role::Management)];
+        let role = match &admin.adapter {
+            Some(adapter) if adapter.value == "external" => {
+                self.faults.admin_on_external(adapter.at);
+                Role::Internal
+            }
+            adapter => self.choice("adapter", adapter.as_ref(), &roles),
+        };
         let port = self.number("port", admin.port.as_ref(), (1, 65_535)).unwrap_or(9_443) as u16;
         Admin { socket, role, port }
     }

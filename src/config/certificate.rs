@@ -1,6 +1,6 @@
 //! `[certificate]`.
 
-use super::Judge;
+use super::judge::Judge;
 use crate::document::{self, Named};
 use crate::tls::certificate::{self, Certificate};
 

@@ -3,92 +3,16 @@
 //! A message says what was found and what would be right; help says what to do where that is more
 //! than correcting the place.
 
-use std::fmt::{self, Display};
+use std::fmt::Display;
 use std::io;
 use std::path::{Path, PathBuf};
 
+use super::report::{Complaint, Complaints};
 use super::suggest::nearest;
 use crate::document::{At, Files, Misread, Place};
 use crate::site::PathFault;
 use crate::site::host::NameFault;
 use crate::tls::certificate::CertificateFault;
-
-/// One complaint, ready to be shown.
-#[derive(Clone, Debug)]
-pub struct Complaint {
-    /// Where.
-    pub place: Place,
-    /// What is wrong.
-    pub message: String,
-    /// What to do about it.
-    pub help: Option<String>,
-    /// Other places that belong to it, and what they are.
-    pub notes: Vec<(Place, String)>,
-}
-
-/// All complaints about the operator's files, in the order of the files.
-#[derive(Clone, Debug, Default)]
-pub struct Complaints {
-    list: Vec<Complaint>,
-}
-
-impl Complaints {
-    /// One by one.
-    pub fn list(&self) -> &[Complaint] {
-        &self.list
-    }
-}
-
-impl std::error::Error for Complaints {}
-
-impl Display for Complaints {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        for complaint in &self.list {
-            writeln!(f, "{complaint}")?;
-        }
-        match self.list.len() {
-            1 => write!(f, "1 complaint"),
-            count => write!(f, "{count} complaints"),
-        }
-    }
-}
-
-impl Display for Complaint {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        point(f, &self.place, &self.message)?;
-        for (place, text) in &self.notes {
-            point(f, place, text)?;
-        }
-        if let Some(help) = &self.help {
-            writeln!(f, "  help: {help}")?;
-        }
-        Ok(())
-    }
-}
-
-/// `file:line:column: message`, the source line, and a caret under it.
-fn point(f: &mut fmt::Formatter<'_>, place: &Place, message: &str) -> fmt::Result {
-    let Place { file, line, column, source, width } = place;
-    writeln!(f, "{}:{line}:{column}: {message}", file.display())?;
-    if source.is_empty() {
-        return Ok(());
-    }
-    let number = line.to_string();
-    let margin = " ".repeat(number.len());
-    // What is not printable must not reach the terminal; tabs stay, so that the caret stays below.
-    let printable: String = source.chars().map(shown).collect();
-    let indent: String = source
-        .chars()
-        .take(column - 1)
-        .map(|character| if character == '\t' { '\t' } else { ' ' })
-        .collect();
-    writeln!(f, "  {number} | {printable}")?;
-    writeln!(f, "  {margin} | {indent}{}", "^".repeat(*width))
-}
-
-fn shown(character: char) -> char {
-    if character.is_control() && character != '\t' { '\u{fffd}' } else { character }
-}
 
 /// Collects complaints while the files are judged.
 #[derive(Debug, Default)]
@@ -130,7 +54,7 @@ impl Faults {
             help: fault.help,
             notes: fault.notes.into_iter().map(|(at, text)| (files.place(at), text)).collect(),
         });
-        Complaints { list: list.collect() }
+        Complaints::new(list.collect())
     }
 
     fn add(&mut self, at: At, message: impl Into<String>) -> &mut Fault {
@@ -243,6 +167,11 @@ impl Faults {
         self.add(at, "the internal adapter must not have a gateway").help(
             "the default route belongs to the external adapter; add `routes` for internal networks",
         );
+    }
+
+    pub(super) fn admin_on_external(&mut self, at: At) {
+        self.add(at, "the admin plane must not be on the external adapter")
+            .help("adapter = \"internal\" or \"management\"");
     }
 
     pub(super) fn mac_needs_appliance(&mut self, at: At) {
@@ -576,5 +505,5 @@ pub(super) fn only(path: &Path, error: &io::Error) -> Complaints {
     let (file, source) = (PathBuf::from(path), String::new());
     let place = Place { file, line: 1, column: 1, source, width: 1 };
     let message = format!("cannot read this file: {}", reason(error));
-    Complaints { list: vec![Complaint { place, message, help: None, notes: Vec::new() }] }
+    Complaints::new(vec![Complaint { place, message, help: None, notes: Vec::new() }])
 }

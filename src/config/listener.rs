@@ -2,7 +2,8 @@
 
 use std::collections::HashMap;
 
-use super::{Adapter, Judge};
+use super::Adapter;
+use super::judge::Judge;
 use crate::document::{self, At, Named};
 use crate::site::{Listener, ListenerId};
 

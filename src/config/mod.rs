@@ -7,9 +7,11 @@
 mod adapter;
 mod certificate;
 mod complaint;
+mod judge;
 mod later;
 mod listener;
 mod pool;
+mod report;
 mod rule;
 mod settings;
 mod site;
@@ -25,13 +27,14 @@ use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 
 pub use crate::pool::settings::Timeouts;
-pub use complaint::{Complaint, Complaints};
+pub use report::{Complaint, Complaints};
 
-use crate::document::{self, At, Document, Files, Named, Written};
+use crate::document::{self, At, Files};
 use crate::pool::settings::PoolSettings;
 use crate::site::{Listener, ListenerId, Site, Table};
 use crate::tls::certificate::Certificate;
 use complaint::Faults;
+use judge::Judge;
 
 /// Where the contents of named files come from.
 pub trait Source {
@@ -256,166 +259,4 @@ impl Config {
         }
         self.listeners.get(listener.0 as usize).map_or(&[], |listener| &listener.certificates)
     }
-}
-
-/// The state of judging: what was written, and what is wrong with it.
-struct Judge<'j> {
-    document: &'j Document,
-    files: &'j Files,
-    source: &'j dyn Source,
-    faults: Faults,
-    names: Names<'j>,
-}
-
-/// Where in the Document a name is defined.
-struct Names<'j> {
-    adapters: Index<'j>,
-    listeners: Index<'j>,
-    certificates: Index<'j>,
-    pools: Index<'j>,
-}
-
-type Index<'j> = HashMap<&'j str, usize>;
-
-impl<'j> Judge<'j> {
-    fn new(
-        document: &'j Document,
-        files: &'j Files,
-        source: &'j dyn Source,
-        faults: Faults,
-    ) -> Self {
-        let names = Names {
-            adapters: index(&document.adapters),
-            listeners: index(&document.listeners),
-            certificates: index(&document.certificates),
-            pools: index(&document.pools),
-        };
-        Self { document, files, source, faults, names }
-    }
-
-    /// The whole Config. It is good only if no fault came up; until then it may hold stand-ins.
-    fn config(&mut self) -> Config {
-        self.not_yet();
-        let hosts = self.hosts();
-        let adapters = self.adapters();
-        let certificates = self.certificates();
-        let listeners = self.listeners(&adapters);
-        let timeouts = self.timeouts(Timeouts::default(), &self.document.timeouts);
-        let mut limits = self.limits();
-        let pools = self.pools(&adapters, &listeners, &hosts, timeouts);
-        let around = site::Surroundings {
-            listeners: &listeners,
-            certificates: &certificates,
-            pools: &pools,
-            timeouts,
-        };
-        let table = self.sites(&around, &mut limits);
-        Config {
-            workers: self.workers(),
-            resolvers: self.resolvers(),
-            log: self.log(),
-            admin: self.admin(),
-            certificates: certificates.into_iter().flatten().collect(),
-            adapters,
-            listeners,
-            pools,
-            table,
-            timeouts,
-            limits,
-            hosts,
-        }
-    }
-
-    fn not_yet(&mut self) {
-        for key in &self.document.keys {
-            if later::is_later(&key.value) {
-                let name = key.value.rsplit('.').next().unwrap_or(&key.value);
-                self.faults.not_available(key.at, &format!("`{name}`"));
-            }
-        }
-    }
-
-    /// The place of a name in the Document, or a complaint.
-    fn place_of(&mut self, kind: &str, name: &Written<String>) -> Option<usize> {
-        let names = match kind {
-            "adapter" => &self.names.adapters,
-            "listener" => &self.names.listeners,
-            "certificate" => &self.names.certificates,
-            _ => &self.names.pools,
-        };
-        let place = names.get(name.value.as_str()).copied();
-        if place.is_none() {
-            let meant = suggest::nearest(&name.value, names.keys().copied());
-            self.faults.no_such(name.at, kind, &name.value, meant);
-        }
-        place
-    }
-
-    /// Places of several names, each at most once.
-    fn places_of(&mut self, kind: &str, names: &[Written<String>]) -> Vec<usize> {
-        let mut seen: HashMap<usize, At> = HashMap::new();
-        let mut places = Vec::new();
-        for name in names {
-            let Some(place) = self.place_of(kind, name) else { continue };
-            match seen.insert(place, name.at) {
-                Some(first) => self.faults.listed_twice(name.at, kind, &name.value, first),
-                None => places.push(place),
-            }
-        }
-        places
-    }
-
-    /// A word out of a list, or a complaint; the first is the default.
-    fn choice<T: Copy>(
-        &mut self,
-        key: &str,
-        written: Option<&Written<String>>,
-        choices: &[(&str, T)],
-    ) -> T {
-        let default = choices[0].1;
-        let Some(written) = written else { return default };
-        if let Some((_, choice)) = choices.iter().find(|(word, _)| *word == written.value) {
-            return *choice;
-        }
-        if later::is_later_value(key, &written.value) {
-            self.faults.not_available(written.at, &format!("`{key} = \"{}\"`", written.value));
-        } else {
-            let words: Vec<&str> = choices.iter().map(|(word, _)| *word).collect();
-            self.faults.not_one_of(written.at, key, &written.value, &words);
-        }
-        default
-    }
-
-    /// A whole number between two bounds, or a complaint.
-    fn number(
-        &mut self,
-        key: &str,
-        written: Option<&Written<i64>>,
-        bounds: (u32, u32),
-    ) -> Option<u32> {
-        let written = written?;
-        match u32::try_from(written.value) {
-            Ok(number) if (bounds.0..=bounds.1).contains(&number) => Some(number),
-            _ => {
-                self.faults.out_of_range(written.at, key, bounds.0.into(), bounds.1.into());
-                None
-            }
-        }
-    }
-
-    /// The contents of a named file and where it is, or a complaint.
-    fn file(&mut self, name: &Written<String>) -> Option<(PathBuf, Vec<u8>)> {
-        let path = self.files.resolve(name.at, &name.value);
-        match self.source.read(&path) {
-            Ok(bytes) => Some((path, bytes)),
-            Err(error) => {
-                self.faults.file_unreadable(name.at, &path, &error);
-                None
-            }
-        }
-    }
-}
-
-fn index<T>(list: &[Named<T>]) -> Index<'_> {
-    list.iter().enumerate().map(|(place, entry)| (entry.name.value.as_str(), place)).collect()
 }

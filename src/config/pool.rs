@@ -3,7 +3,8 @@
 use std::collections::HashMap;
 use std::net::{IpAddr, SocketAddr};
 
-use super::{Adapter, Judge, Timeouts, later, value};
+use super::judge::Judge;
+use super::{Adapter, Timeouts, later, value};
 use crate::document::{self, Affinity, At, Named, Written};
 use crate::pool::settings::{
     Balance, PoolId, PoolSettings, Profile, ServerAddress, ServerName, ServerSettings, Sni, Trust,

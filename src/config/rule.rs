@@ -5,13 +5,13 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 
-use super::Judge;
+use super::judge::Judge;
 use super::settings::overlaid;
 use super::site::{Shared, Surroundings};
 use crate::document::{self, At, Named, Written};
 use crate::pool::settings::PoolId;
 use crate::site::path::canonical_rule;
-use crate::site::{Action, PathCheck, RuleDraft, Site};
+use crate::site::{Action, Answer, PathCheck, RuleDraft, Site};
 
 /// Status of `redirect`: found, for now.
 const REDIRECT_STATUS: u16 = 302;
@@ -125,7 +125,7 @@ impl<'j> Judge<'j> {
             self.faults.not_a_location(location.at, text);
             return None;
         }
-        Some(Action::Redirect { status: REDIRECT_STATUS, location: text.clone() })
+        Some(Action::Redirect { status: REDIRECT_STATUS, location: text.as_str().into() })
     }
 
     fn respond(&mut self, respond: &Written<document::Respond>) -> Option<Action> {
@@ -147,6 +147,6 @@ impl<'j> Judge<'j> {
             .body
             .as_ref()
             .map_or_else(Bytes::new, |text| Bytes::copy_from_slice(text.value.as_bytes()));
-        Some(Action::Respond { status: status? as u16, body, content_type })
+        Some(Action::Respond(Box::new(Answer { status: status? as u16, body, content_type })))
     }
 }

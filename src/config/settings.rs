@@ -3,9 +3,8 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-use super::{
-    Access, AccessFormat, AccessTarget, Judge, Limits, Log, Timeouts, Workers, later, value,
-};
+use super::judge::Judge;
+use super::{Access, AccessFormat, AccessTarget, Limits, Log, Timeouts, Workers, later, value};
 use crate::document::{self, Amount, Scalar, Written};
 use crate::site;
 

@@ -3,7 +3,8 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use super::{Judge, Limits, Timeouts};
+use super::judge::Judge;
+use super::{Limits, Timeouts};
 use crate::document::{self, At, Named, Texts, Written};
 use crate::pool::settings::PoolSettings;
 use crate::site::host::canonical_name;

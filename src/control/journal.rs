@@ -9,11 +9,9 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
-use rtrb::{Consumer, Producer};
-
 use crate::config::{AccessFormat, AccessTarget, Log};
-use crate::observe::{Format, Record};
-use crate::proxy::Shared;
+use crate::observe::Format;
+use crate::proxy::{Shared, WriterEnds};
 
 /// Bytes of lines that are written with one call.
 const BUFFER_BYTES: usize = 64 * 1024;
@@ -23,9 +21,6 @@ const PAUSE_MAX: Duration = Duration::from_millis(40);
 
 /// The pause while many come.
 const PAUSE_MIN: Duration = Duration::from_millis(5);
-
-/// One worker's queue, and the way back.
-pub(super) type Queue = (Consumer<Box<Record>>, Producer<Box<Record>>);
 
 /// A place that lines go to.
 struct Output {
@@ -50,7 +45,7 @@ impl Journal {
     /// A sentence for the administrator: which file cannot be opened, and why.
     pub(super) fn start(
         log: &Log,
-        queues: Vec<Queue>,
+        queues: Vec<WriterEnds>,
         shared: Arc<Shared>,
     ) -> Result<Self, String> {
         let mut outputs = Vec::new();
@@ -95,7 +90,12 @@ fn open(target: &AccessTarget) -> Result<(String, Box<dyn Write + Send>), String
     }
 }
 
-fn write_until(stop: &AtomicBool, mut queues: Vec<Queue>, mut outputs: Vec<Output>, shared: &Shared) {
+fn write_until(
+    stop: &AtomicBool,
+    mut queues: Vec<WriterEnds>,
+    mut outputs: Vec<Output>,
+    shared: &Shared,
+) {
     let mut pause = PAUSE_MIN;
     loop {
         let stopping = stop.load(Ordering::Acquire);
@@ -116,10 +116,10 @@ fn write_until(stop: &AtomicBool, mut queues: Vec<Queue>, mut outputs: Vec<Outpu
 }
 
 /// Takes what waits in a queue now, a bounded number so that all queues get their turn.
-fn drain((full, empty): &mut Queue, outputs: &mut [Output], shared: &Shared) -> usize {
-    let waiting = full.slots();
+fn drain(queue: &mut WriterEnds, outputs: &mut [Output], shared: &Shared) -> usize {
+    let waiting = queue.full.slots();
     for _ in 0..waiting {
-        let Ok(record) = full.pop() else { break };
+        let Ok(record) = queue.full.pop() else { break };
         for output in outputs.iter_mut() {
             record.write(output.format, &mut output.buffer);
             if output.buffer.len() >= BUFFER_BYTES {
@@ -127,7 +127,7 @@ fn drain((full, empty): &mut Queue, outputs: &mut [Output], shared: &Shared) -> 
             }
         }
         // If the way back is full there are enough records.
-        let _ = empty.push(record);
+        let _ = queue.empty.push(record);
     }
     waiting
 }

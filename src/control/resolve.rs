@@ -18,12 +18,11 @@ pub(super) fn resolve_all(
     for server in servers {
         let addresses = match &server.address {
             ServerAddress::Socket(address) => vec![*address],
-            ServerAddress::Name { host, port } => {
-                resolve(&config.hosts, host, *port).unwrap_or_else(|why| {
+            ServerAddress::Name { host, port } => resolve(&config.hosts, host, *port)
+                .unwrap_or_else(|why| {
                     notices.say(&server.text, &format!("the name does not resolve: {why}"));
                     Vec::new()
-                })
-            }
+                }),
         };
         resolved.insert(server.address.clone(), addresses);
     }

@@ -54,7 +54,7 @@ pub struct Running {
     journal: Option<Journal>,
     stop: Arc<Stop>,
     drain: Duration,
-    addresses: Vec<(ListenerId, SocketAddr)>,
+    addresses: Addresses,
 }
 
 /// What tells the workers to end.
@@ -68,6 +68,9 @@ struct Stop {
 
 /// A worker's listening sockets.
 type Doors = Vec<(ListenerId, Listening)>;
+
+/// Where clients are accepted, really.
+type Addresses = Vec<(ListenerId, SocketAddr)>;
 
 /// Starts everything that `config` says.
 ///
@@ -135,10 +138,7 @@ fn seed() -> u64 {
 }
 
 /// Opens a listening socket of its own for each worker and address.
-fn open_doors(
-    config: &Config,
-    workers: usize,
-) -> Result<(Vec<Doors>, Vec<(ListenerId, SocketAddr)>), Refused> {
+fn open_doors(config: &Config, workers: usize) -> Result<(Vec<Doors>, Addresses), Refused> {
     let mut doors: Vec<Doors> = (0..workers).map(|_| Vec::new()).collect();
     let mut addresses = Vec::new();
     for listener in &config.listeners {

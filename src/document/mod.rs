@@ -6,6 +6,7 @@
 mod place;
 mod read;
 mod table;
+mod twice;
 
 pub use place::{At, Files, Place, Written};
 pub use read::read;

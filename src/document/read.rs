@@ -1,10 +1,12 @@
 //! The keys of the file, one line each.
 
 use std::cell::RefCell;
+use std::ops::Range;
 
 use toml::de::DeTable;
 
 use super::table::{Reading, Table};
+use super::twice;
 use super::{
     Adapter, Admin, Affinity, At, Certificate, Document, Limits, Listener, Log, Misread, Pool,
     PoolTls, Resolver, Respond, Rotate, Rule, Server, Site, Timeouts, Written,
@@ -14,23 +16,28 @@ use super::{
 /// else could not be; only text that is not TOML at all leaves it empty.
 pub fn read(file: u32, text: &str) -> (Document, Vec<Misread>) {
     let (table, faults) = DeTable::parse_recoverable(text);
-    if !faults.is_empty() {
-        return (
-            Document::default(),
-            faults.iter().map(|fault| syntax(file, text, fault)).collect(),
-        );
+    let mut misreads = Vec::new();
+    for fault in &faults {
+        misreads.push(not_toml(file, text, table.get_ref(), fault));
     }
-    let (misreads, keys) = (RefCell::default(), RefCell::default());
-    let reading = Reading { file, misreads, keys };
+    if misreads.iter().any(|misread| matches!(misread, Misread::Syntax { .. })) {
+        return (Document::default(), misreads);
+    }
+    let reading = Reading { file, misreads: RefCell::new(misreads), keys: RefCell::default() };
     let mut document = reading.table(table.get_ref(), String::new(), root);
     document.keys = reading.keys.take();
     (document, reading.misreads.take())
 }
 
-fn syntax(file: u32, text: &str, fault: &toml::de::Error) -> Misread {
+/// What the parser of TOML found fault with. After a key that is there twice the rest can be read.
+fn not_toml(file: u32, text: &str, root: &DeTable<'_>, fault: &toml::de::Error) -> Misread {
     let span = fault.span().unwrap_or(text.len()..text.len());
-    let at = At { file, start: span.start as u32, end: span.end as u32 };
-    Misread::Syntax { at, message: fault.message().to_string() }
+    let at = |span: Range<usize>| At { file, start: span.start as u32, end: span.end as u32 };
+    if fault.message() != "duplicate key" {
+        return Misread::Syntax { at: at(span), message: fault.message().to_string() };
+    }
+    let key = text.get(span.clone()).unwrap_or_default().to_string();
+    Misread::Twice { at: at(span.clone()), first: twice::first(root, text, span).map(at), key }
 }
 
 fn root(t: &mut Table<'_>) -> Document {

@@ -98,9 +98,9 @@ impl Failure {
                 | UpstreamFault::TlsFailed
                 | UpstreamFault::ClosedBeforeHead
                 | UpstreamFault::PinLost => 503,
-                UpstreamFault::SlowConnect
-                | UpstreamFault::SlowHead
-                | UpstreamFault::SlowBody => 504,
+                UpstreamFault::SlowConnect | UpstreamFault::SlowHead | UpstreamFault::SlowBody => {
+                    504
+                }
                 UpstreamFault::Malformed(_) | UpstreamFault::Truncated => 502,
             },
             Self::Proxy(fault) => match fault {

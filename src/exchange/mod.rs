@@ -4,4 +4,4 @@ mod failure;
 mod settle;
 
 pub use failure::{ClientFault, Failure, ProxyFault, UpstreamFault};
-pub use settle::{Ending, RETRY_WITHIN, Settled, Sent, may_retry, may_send_elsewhere, settle};
+pub use settle::{Ending, RETRY_WITHIN, Sent, Settled, may_retry, may_send_elsewhere, settle};

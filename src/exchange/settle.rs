@@ -76,8 +76,7 @@ pub enum Settled {
 /// for one, owns it alone until either side closes.
 #[must_use]
 pub fn settle(request: &RequestFacts, answer: &ResponseFacts, ending: Ending) -> Settled {
-    let owned =
-        ending.pinned || answer.challenge || request.credential == Credential::Connection;
+    let owned = ending.pinned || answer.challenge || request.credential == Credential::Connection;
     let ended_by_close = answer.framing == Framing::UntilClose;
     if !answer.keep_alive || ended_by_close || !ending.request_whole || !ending.nothing_extra {
         Settled::Close

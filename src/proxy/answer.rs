@@ -4,7 +4,7 @@
 use crate::exchange::{ClientFault, Failure, UpstreamFault};
 use crate::http::{
     AnswerPolicy, Chunked, Framing, HeadLimits, Malformed, OutgoingBody, Parsed, ResponseFacts,
-    ResponseTo, Slots, Version, may_decide, parse_response, write_response_with, chunk_size_line,
+    ResponseTo, Slots, Version, chunk_size_line, may_decide, parse_response, write_response_with,
 };
 use crate::net::{BULK_BYTES, Block, Machine, SMALL_BYTES};
 

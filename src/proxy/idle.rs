@@ -14,6 +14,9 @@ use super::stream::Stream;
 /// Equal connections, the one that was used last on top.
 type Pile<S> = Vec<Waiting<S>>;
 
+/// Connections that were verified by the name that their requests asked for.
+type ByHost<S> = HashMap<Vec<u8>, Pile<S>>;
+
 struct Waiting<S> {
     stream: Stream<S>,
     until: Moment,
@@ -23,7 +26,7 @@ pub(super) struct Idle<S> {
     /// By shelf.
     fixed: RefCell<Vec<Pile<S>>>,
     /// By shelf and the request's own Host, where a pool verifies that.
-    named: RefCell<HashMap<Shelf, HashMap<Vec<u8>, Pile<S>>>>,
+    named: RefCell<HashMap<Shelf, ByHost<S>>>,
 }
 
 impl<S> Default for Idle<S> {

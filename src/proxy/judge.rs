@@ -4,7 +4,7 @@ use crate::config::Config;
 use crate::exchange::{ClientFault, Failure};
 use crate::http::{
     Forwarded, Framing, HeadLimits, Method, Parsed, RequestFacts, RequestHead, RequestPolicy,
-    Slots, parse_request, write_request,
+    Slots, field_value, parse_request, write_request,
 };
 use crate::net::{Block, Machine, Moment};
 use crate::observe::{Record, Text};
@@ -123,14 +123,10 @@ fn note_request(record: &mut Record, head: &RequestHead<'_, '_>, keep_query: boo
     } else {
         record.query_bytes = u32::try_from(query.len()).unwrap_or(u32::MAX);
     }
-    let field = |name: &str| {
-        let mut same = head.fields.iter().filter(|field| field.name.len() == name.len());
-        same.find(|field| field.name.eq_ignore_ascii_case(name)).map(|field| field.value)
-    };
-    if let Some(referer) = field("referer") {
+    if let Some(referer) = field_value(head.fields, "referer") {
         record.note(Text::Referer, if keep_query { referer } else { split_query(referer).0 });
     }
-    if let Some(agent) = field("user-agent") {
+    if let Some(agent) = field_value(head.fields, "user-agent") {
         record.note(Text::UserAgent, agent);
     }
 }
@@ -184,10 +180,10 @@ fn is_misdirected<M: Machine>(client: &Client<M>, view: &View, site: &Site) -> b
 
 fn reply_kind(head: &RequestHead<'_, '_>, rule: &site::Rule) -> ReplyKind {
     match &rule.action {
-        Action::Forward(_) | Action::Respond { .. } => ReplyKind::Respond(rule.id),
+        Action::Forward(_) | Action::Respond(_) => ReplyKind::Respond(rule.id),
         Action::Refuse(status) => ReplyKind::Refused(*status),
         Action::Redirect { status, location } => {
-            ReplyKind::Redirect { status: *status, location: location.clone() }
+            ReplyKind::Redirect { status: *status, location: location.to_string() }
         }
         Action::RedirectToHttps { port } => {
             let plain = matches!(head.facts.method, Method::Get | Method::Head);

@@ -16,7 +16,9 @@ use crate::pool::settings::{
 };
 use crate::pool::{Load, Registry, Shelf};
 use crate::site::{Listener, ListenerId, SiteId};
-use crate::tls::{Connector, ConnectorSettings, Identity, Presented, Roots, Terminator, TicketSecrets};
+use crate::tls::{
+    Connector, ConnectorSettings, Identity, Presented, Roots, Terminator, TicketSecrets,
+};
 
 /// Descriptors for everything that is no connection: rings, listeners, logs.
 const RESERVED_FILES: u64 = 256;
@@ -106,7 +108,8 @@ impl Live {
         for settings in &config.pools {
             pools.push(LivePool::new(settings, registry, resolve)?);
         }
-        let clients_max = config.limits.clients_max.map_or_else(clients_max_auto, |max| max as usize);
+        let clients_max =
+            config.limits.clients_max.map_or_else(clients_max_auto, |max| max as usize);
         Ok(Self { generation, config, clients_max, terminators, presented, pools })
     }
 

@@ -23,4 +23,4 @@ mod worker;
 
 pub use accept::serve_listener;
 pub use live::{Live, LivePool, LiveServer, ServerTls};
-pub use worker::{RECORDS_MAX, Shared, Worker, WorkerEnds, journal};
+pub use worker::{RECORDS_MAX, Shared, Worker, WorkerEnds, WriterEnds, journal};

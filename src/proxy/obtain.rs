@@ -69,11 +69,10 @@ pub(super) async fn obtain<M: Machine>(
         let Some(server) = choose(client, plan, tried) else { break };
         let busy = Busy::new(plan.view.clone(), plan.pool, server);
         plan.record.note(Text::Server, busy.server().text.as_bytes());
-        if !fresh && plan.request.credential != Credential::Connection {
-            if let Some(stream) = take_idle(client, plan, &busy).await {
-                client.worker.counters.reuses.add(1);
-                return Ok(Lease { stream, reused: true, busy });
-            }
+        let may_share = !fresh && plan.request.credential != Credential::Connection;
+        if may_share && let Some(stream) = take_idle(client, plan, &busy).await {
+            client.worker.counters.reuses.add(1);
+            return Ok(Lease { stream, reused: true, busy });
         }
         match connect(client, plan, &busy).await {
             Ok(stream) => return Ok(Lease { stream, reused: false, busy }),
@@ -117,9 +116,7 @@ async fn take_idle<M: Machine>(
     let server = busy.server();
     let idle = &client.worker.idle;
     loop {
-        let taken = poll_fn(|cx| {
-            Poll::Ready(idle.take(server.shelf, own_host(plan, server), cx))
-        });
+        let taken = poll_fn(|cx| Poll::Ready(idle.take(server.shelf, own_host(plan, server), cx)));
         let stream = taken.await?;
         // A request that must not be sent twice is worth one more look.
         if plan.may_be_repeated || !stream.socket().has_news() {

@@ -68,7 +68,12 @@ pub(super) struct Own<'a> {
 }
 
 impl Own<'_> {
-    fn write<M: Machine>(&self, worker: &Worker<M>, request: Option<&RequestFacts>, keep: bool) -> Block {
+    fn write<M: Machine>(
+        &self,
+        worker: &Worker<M>,
+        request: Option<&RequestFacts>,
+        keep: bool,
+    ) -> Block {
         let mut out = Block::small();
         let body_sent = request.is_none_or(|request| request.method != Method::Head);
         out.put(format!("HTTP/1.1 {} {}\r\n", self.status, reason(self.status)).as_bytes());
@@ -116,16 +121,20 @@ pub(super) async fn reply<M: Machine>(client: &mut Client<M>, mut reply: Reply) 
             text = page(*status, reply.record.id);
             plain(*status, &text)
         }
-        ReplyKind::Redirect { status, location } => Own {
-            fields: format!("Location: {location}\r\n"),
-            ..plain(*status, "")
-        },
-        ReplyKind::Respond(rule) => match &reply.view.config.table.rules()[rule.0 as usize].action {
-            Action::Respond { status, body, content_type } => {
-                Own { status: *status, fields: String::new(), content_type, body }
+        ReplyKind::Redirect { status, location } => {
+            Own { fields: format!("Location: {location}\r\n"), ..plain(*status, "") }
+        }
+        ReplyKind::Respond(rule) => {
+            match &reply.view.config.table.rules()[rule.0 as usize].action {
+                Action::Respond(answer) => Own {
+                    status: answer.status,
+                    fields: String::new(),
+                    content_type: &answer.content_type,
+                    body: &answer.body,
+                },
+                _ => plain(500, ""),
             }
-            _ => plain(500, ""),
-        },
+        }
     };
     let out = own.write(&client.worker, Some(&request), keep);
     let status = own.status;
@@ -167,4 +176,3 @@ pub(super) async fn tell_failure<M: Machine>(
         Err(_) => (0, After::Close),
     }
 }
-

@@ -255,7 +255,6 @@ impl Tls {
 
     /// Decrypts the whole records that are there.
     fn work_off(&mut self, into: &mut Block) -> Result<Received, Broken> {
-        let handshake = !self.session.is_established();
         let mut none = [];
         let ciphertext = match &mut self.incoming {
             Some(block) => block.filled_mut(),
@@ -269,7 +268,8 @@ impl Tls {
         let received = received?;
         if let Some(block) = &mut self.incoming {
             block.consume(received.used);
-            if block.is_empty() && !(handshake && !received.established) {
+            // While hands are shaken more is sure to come.
+            if block.is_empty() && received.established {
                 self.incoming = None;
             }
         }

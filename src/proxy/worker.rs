@@ -62,16 +62,28 @@ pub struct WorkerEnds {
     empty: Consumer<Box<Record>>,
 }
 
-/// A queue between a worker and the log thread; the second pair is the log thread's.
+/// The log thread's end.
+#[derive(Debug)]
+pub struct WriterEnds {
+    /// Records to be written.
+    pub full: Consumer<Box<Record>>,
+    /// Records to be used again.
+    pub empty: Producer<Box<Record>>,
+}
+
+/// A queue between a worker and the log thread.
 #[must_use]
-pub fn journal() -> (WorkerEnds, (Consumer<Box<Record>>, Producer<Box<Record>>)) {
+pub fn journal() -> (WorkerEnds, WriterEnds) {
     let (full, written) = RingBuffer::new(RECORDS_MAX);
     let (recycled, empty) = RingBuffer::new(RECORDS_MAX);
-    (WorkerEnds { full, empty }, (written, recycled))
+    (WorkerEnds { full, empty }, WriterEnds { full: written, empty: recycled })
 }
 
 /// The Config in force as this worker sees it; cloning costs no shared memory.
 pub(super) type View = Rc<Arc<Live>>;
+
+/// The shared pointer, and what it pointed to when it was last looked at.
+type InForce = (Cache<Arc<ArcSwap<Live>>, Arc<Live>>, View);
 
 /// One worker.
 pub struct Worker<M: Machine> {
@@ -80,7 +92,7 @@ pub struct Worker<M: Machine> {
     pub(super) alarms: Rc<Alarms>,
     pub(super) idle: Idle<M::Socket>,
     pub(super) counters: Arc<Counters>,
-    view: RefCell<(Cache<Arc<ArcSwap<Live>>, Arc<Live>>, View)>,
+    view: RefCell<InForce>,
     journal: RefCell<Option<WorkerEnds>>,
     next_id: Cell<u64>,
     turn: Cell<usize>,

@@ -15,6 +15,7 @@ pub struct Host {
 
 impl Host {
     /// Reads the value of a Host field. `None`: no Site can have that name.
+    #[inline]
     pub fn parse(field: &[u8]) -> Option<Self> {
         if field.first() == Some(&b'[') {
             return Self::bracketed(field);
@@ -25,7 +26,8 @@ impl Host {
             None => field,
         };
         let name = name.strip_suffix(b".").unwrap_or(name);
-        if name.is_empty() || name.len() > NAME_BYTES_MAX {
+        // The table files wildcards under names that begin with a dot; no host may spell one.
+        if name.is_empty() || name[0] == b'.' || name.len() > NAME_BYTES_MAX {
             return None;
         }
         let mut host = Self::empty();
@@ -153,6 +155,15 @@ fn check_labels(name: &str) -> Result<(), NameFault> {
     if name.split('.').all(good) { Ok(()) } else { Err(NameFault::Malformed) }
 }
 
+/// A Host field's value without its port; an address literal keeps its brackets.
+#[must_use]
+pub fn without_port(host: &[u8]) -> &[u8] {
+    match host.iter().rposition(|&byte| byte == b':') {
+        Some(colon) if !host[colon..].contains(&b']') => &host[..colon],
+        _ => host,
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -177,6 +188,7 @@ mod tests {
         check("[::FFFF:1.2.3.4]", "[::ffff:1.2.3.4]");
         check("", "none");
         check(".", "none");
+        check(".a.com", "none");
         check(":80", "none");
         check("a:b", "none");
         check("a:1:2", "none");
@@ -217,14 +229,5 @@ mod tests {
         check_name("a b.com", Err(NameFault::Malformed));
         check_name("1.2.3", Err(NameFault::Malformed));
         check_name(&"a".repeat(64), Err(NameFault::TooLong));
-    }
-}
-
-/// A Host field's value without its port; an address literal keeps its brackets.
-#[must_use]
-pub fn without_port(host: &[u8]) -> &[u8] {
-    match host.iter().rposition(|&byte| byte == b':') {
-        Some(colon) if !host[colon..].contains(&b']') => &host[..colon],
-        _ => host,
     }
 }

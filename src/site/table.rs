@@ -39,8 +39,8 @@ pub enum Found<'t> {
 pub struct Table {
     hosts: Box<[HostSlot]>,
     names: Box<[u8]>,
-    slots: Box<[RuleSlot]>,
-    paths: Box<[u8]>,
+    /// Per Site, its [`RuleSlot`]s and then the bytes of its paths: one or two pages.
+    blocks: Box<[u8]>,
     rules: Box<[Rule]>,
     sites: Box<[Site]>,
     /// Per Site, its first Rule; Rules of redirects come after those of all Sites.
@@ -102,7 +102,8 @@ struct View {
     site: u32,
     /// The first Rule for `/`, or [`NO_RULE`].
     root: u32,
-    slots_start: u32,
+    /// Where its block is.
+    block: u32,
     /// How many slots, as a power of two; there are none when `depth` is 0.
     slots_log: u8,
     /// Segments of the longest path.
@@ -110,19 +111,20 @@ struct View {
     raw: bool,
 }
 
-/// A path of a Site.
+/// A path of a Site, as 16 bytes of its block.
 #[derive(Clone, Copy, Debug)]
-#[repr(align(16))]
 struct RuleSlot {
     tag: u32,
     /// [`NO_RULE`] in an empty slot.
     rule: u32,
+    /// In all blocks, not in its own.
     path_start: u32,
     path_length: u32,
 }
 
 const NO_RULE: u32 = u32::MAX;
 const EMPTY: RuleSlot = RuleSlot { tag: 0, rule: NO_RULE, path_start: 0, path_length: 0 };
+const SLOT_BYTES: usize = 16;
 
 impl Table {
     /// Compiles Sites; their ids and those of their Rules count from 0.
@@ -258,11 +260,11 @@ impl Table {
         let mask = (1 << view.slots_log) - 1;
         let mut index = place(hash);
         loop {
-            let slot = &self.slots[view.slots_start as usize + (index & mask)];
+            let slot = RuleSlot::read(&self.blocks, view.block as usize, index & mask);
             if slot.rule == NO_RULE {
                 return NO_RULE;
             }
-            if slot.tag == tag(hash) && slot.path(&self.paths) == path {
+            if slot.tag == tag(hash) && slot.path(&self.blocks) == path {
                 return slot.rule;
             }
             index = index.wrapping_add(1);
@@ -271,9 +273,26 @@ impl Table {
 }
 
 impl RuleSlot {
-    fn path<'p>(&self, paths: &'p [u8]) -> &'p [u8] {
+    fn read(blocks: &[u8], block: usize, index: usize) -> Self {
+        let bytes = blocks.get(block + index * SLOT_BYTES..).and_then(<[u8]>::first_chunk);
+        let Some(bytes): Option<&[u8; SLOT_BYTES]> = bytes else { return EMPTY };
+        let word = |at: usize| {
+            u32::from_le_bytes([bytes[at], bytes[at + 1], bytes[at + 2], bytes[at + 3]])
+        };
+        Self { tag: word(0), rule: word(4), path_start: word(8), path_length: word(12) }
+    }
+
+    fn write(self, blocks: &mut [u8], block: usize, index: usize) {
+        let words = [self.tag, self.rule, self.path_start, self.path_length];
+        let start = block + index * SLOT_BYTES;
+        for (word, bytes) in words.iter().zip(blocks[start..].chunks_exact_mut(4)) {
+            bytes.copy_from_slice(&word.to_le_bytes());
+        }
+    }
+
+    fn path<'p>(&self, blocks: &'p [u8]) -> &'p [u8] {
         let start = self.path_start as usize;
-        &paths[start..start + self.path_length as usize]
+        &blocks[start..start + self.path_length as usize]
     }
 }
 
@@ -281,8 +300,7 @@ impl RuleSlot {
 struct Builder {
     hosts: Vec<HostSlot>,
     names: Vec<u8>,
-    slots: Vec<RuleSlot>,
-    paths: Vec<u8>,
+    blocks: Vec<u8>,
     rules: Vec<Rule>,
     sites: Vec<Site>,
     first_rules: Vec<u32>,
@@ -320,7 +338,7 @@ impl Builder {
 
     fn view(&mut self, site: u32, raw: bool, rules: Vec<RuleDraft>) -> View {
         let mut view = View { site, root: NO_RULE, raw, ..View::default() };
-        let mut slots = Vec::new();
+        let mut paths = Vec::new();
         for draft in rules {
             let rule = self.rules.len() as u32;
             if draft.path.is_empty() {
@@ -328,36 +346,42 @@ impl Builder {
             } else {
                 let depth = memchr::memchr_iter(b'/', &draft.path).count();
                 view.depth = view.depth.max(depth.try_into().unwrap_or(u16::MAX));
-                let path_start = self.paths.len() as u32;
-                self.paths.extend_from_slice(&draft.path);
-                let path_length = draft.path.len() as u32;
-                slots.push(RuleSlot { tag: 0, rule, path_start, path_length });
+                paths.push((rule, draft.path));
             }
             let RuleDraft { name, action, timeouts, .. } = draft;
             self.rules.push(Rule { id: RuleId(rule), name, action, timeouts });
         }
         if view.depth > 0 {
-            self.file(&mut view, &slots);
+            self.file(&mut view, &paths);
         }
         view
     }
 
     /// At most two thirds of a Site's slots are taken, and there is always an empty one.
-    fn file(&mut self, view: &mut View, slots: &[RuleSlot]) {
-        let room = (slots.len() * 3 / 2 + 1).next_power_of_two();
-        view.slots_start = self.slots.len() as u32;
+    fn file(&mut self, view: &mut View, paths: &[(u32, Vec<u8>)]) {
+        let room = (paths.len() * 3 / 2 + 1).next_power_of_two();
+        // Slots do not straddle cache lines.
+        let block = self.blocks.len().next_multiple_of(SLOT_BYTES);
+        view.block = block as u32;
         view.slots_log = room.trailing_zeros() as u8;
-        self.slots.resize(self.slots.len() + room, EMPTY);
-        let own = &mut self.slots[view.slots_start as usize..];
-        for slot in slots {
-            let path = slot.path(&self.paths);
+        self.blocks.resize(block + room * SLOT_BYTES, 0);
+        for index in 0..room {
+            EMPTY.write(&mut self.blocks, block, index);
+        }
+        for (rule, path) in paths {
             let hash = path[1..].split(|byte| *byte == b'/').fold(PATH_SEED, path_hash);
             let mut index = place(hash) & (room - 1);
             // Of two Rules with the same path the first is found first.
-            while own[index].rule != NO_RULE {
+            while RuleSlot::read(&self.blocks, block, index).rule != NO_RULE {
                 index = (index + 1) & (room - 1);
             }
-            own[index] = RuleSlot { tag: tag(hash), ..*slot };
+            let (path_start, path_length) = (self.blocks.len() as u32, path.len() as u32);
+            self.blocks.extend_from_slice(path);
+            RuleSlot { tag: tag(hash), rule: *rule, path_start, path_length }.write(
+                &mut self.blocks,
+                block,
+                index,
+            );
         }
     }
 
@@ -385,8 +409,7 @@ impl Builder {
         Table {
             hosts: hosts.into_boxed_slice(),
             names: self.names.into_boxed_slice(),
-            slots: self.slots.into_boxed_slice(),
-            paths: self.paths.into_boxed_slice(),
+            blocks: self.blocks.into_boxed_slice(),
             rules: self.rules.into_boxed_slice(),
             sites: self.sites.into_boxed_slice(),
             first_rules: self.first_rules.into_boxed_slice(),
@@ -416,4 +439,4 @@ fn tag(hash: u64) -> u32 {
     hash as u32
 }
 
-const _: () = assert!(size_of::<HostSlot>() == 32 && size_of::<RuleSlot>() == 16);
+const _: () = assert!(size_of::<HostSlot>() == 32 && size_of::<RuleSlot>() == SLOT_BYTES);

@@ -1,1 +1,320 @@
-//! placeholder
+//! The table against a search that is too simple to be wrong.
+
+use std::sync::Arc;
+
+use super::path::canonical_rule;
+use super::*;
+use crate::pool::settings::{PoolId, Timeouts};
+
+const HTTPS: ListenerId = ListenerId(0);
+const HTTP: ListenerId = ListenerId(1);
+
+fn site(names: &[&str], listeners: &[ListenerId], path_check: PathCheck) -> Site {
+    let limits = Limits {
+        head_bytes_max: 0,
+        field_bytes_max: 0,
+        target_bytes_max: 0,
+        fields_max: 0,
+        body_bytes_max: None,
+    };
+    Site {
+        id: SiteId(0),
+        name: names[0].to_string(),
+        names: names.iter().map(|name| name.to_string()).collect(),
+        listeners: listeners.to_vec(),
+        certificates: Vec::new(),
+        path_check,
+        forwarded: Forwarded::Drop,
+        limits,
+        timeouts: Timeouts::default(),
+    }
+}
+
+fn draft(site: Site, paths: &[&str]) -> SiteDraft {
+    let timeouts = Arc::new(Timeouts::default());
+    let rules = paths.iter().map(|path| RuleDraft {
+        name: path.to_string(),
+        path: canonical_rule(path).unwrap(),
+        action: Action::Forward(PoolId(0)),
+        timeouts: timeouts.clone(),
+    });
+    SiteDraft { site, rules: rules.collect(), redirects: Vec::new() }
+}
+
+fn show(found: Found<'_>) -> String {
+    match found {
+        Found::Rule { site, rule } => format!("{} {}", site.name, rule.name),
+        Found::NoRule(site) => format!("{} -", site.name),
+        Found::NoSite => "no site".to_string(),
+        Found::BadPath(fault) => format!("{fault:?}"),
+    }
+}
+
+#[track_caller]
+fn check(table: &Table, host: &str, target: &str, expected: &str) {
+    let mut scratch = Vec::new();
+    let found = table.find(HTTPS, host.as_bytes(), target.as_bytes(), &mut scratch);
+    assert_eq!(show(found), expected, "{host} {target}");
+}
+
+#[test]
+fn the_first_rule_in_file_order_decides() {
+    let www = site(&["www.a.com"], &[HTTPS], PathCheck::Strict);
+    let table = Table::compile(vec![draft(www, &["/cscp", "/a/b", "/a", "/A/c/"])]);
+    check(&table, "www.a.com", "/cscp", "www.a.com /cscp");
+    check(&table, "WWW.A.COM.:8443", "/CSCP/x?y", "www.a.com /cscp");
+    check(&table, "www.a.com", "/cscpx", "www.a.com -");
+    check(&table, "www.a.com", "/a", "www.a.com /a");
+    check(&table, "www.a.com", "/a/b/c", "www.a.com /a/b");
+    check(&table, "www.a.com", "/a/c", "www.a.com /a");
+    check(&table, "www.a.com", "/", "www.a.com -");
+    check(&table, "www.a.com", "*", "www.a.com -");
+    check(&table, "a.com", "/", "no site");
+}
+
+#[test]
+fn every_spelling_of_a_refused_path_is_refused() {
+    let www = site(&["a"], &[HTTPS], PathCheck::Strict);
+    let table = Table::compile(vec![draft(www, &["/cscp", "/"])]);
+    for spelling in [
+        "/cscp",
+        "/CSCP/",
+        "//cscp",
+        "/%63scp",
+        "/%u0063scp",
+        "/x/../cscp",
+        "/./cscp",
+        "\\cscp",
+        "/x\\..\\cscp",
+        "/cscp;a=b",
+        "/cscp.",
+        "/cscp%20.",
+        "/%2fcscp",
+        "/x/..;/cscp",
+        "/;/cscp",
+        "/%2e/cscp",
+        "/cscp%5c",
+        "/x/%2e%2e%2fcscp",
+    ] {
+        let expected = if spelling.starts_with('\\') { "NotAbsolute" } else { "a /cscp" };
+        check(&table, "a", spelling, expected);
+    }
+    for twice in
+        ["/%2563scp", "/%25u0063scp", "/x/%252e%252e/cscp", "/%252fcscp", "/x;%252f..%252fcscp"]
+    {
+        check(&table, "a", twice, "DecodesTwice");
+    }
+    check(&table, "a", "/x/%252e%252e/%252e%252e", "LeavesRoot");
+    check(&table, "a", "/x%2500", "Control");
+    check(&table, "a", "/100%25", "a /");
+    check(&table, "a", "/100%25/sure", "a /");
+    check(&table, "a", "/%2525", "a /");
+    check(&table, "a", "*", "a /");
+}
+
+#[test]
+fn exact_names_come_before_wildcards_of_one_label() {
+    let table = Table::compile(vec![
+        draft(site(&["*.a.com"], &[HTTPS], PathCheck::Strict), &["/"]),
+        draft(site(&["x.a.com", "127.0.0.1", "[::1]"], &[HTTPS], PathCheck::Strict), &["/only"]),
+        draft(site(&["b.com"], &[HTTP], PathCheck::Strict), &["/"]),
+    ]);
+    check(&table, "y.a.com", "/", "*.a.com /");
+    check(&table, "x.a.com", "/only", "x.a.com /only");
+    // The exact name owns the host, even if it has no Rule for the path.
+    check(&table, "x.a.com", "/", "x.a.com -");
+    check(&table, "127.0.0.1:8080", "/only", "x.a.com /only");
+    check(&table, "[0::1]:8080", "/only", "x.a.com /only");
+    for host in ["a.com", ".a.com", "z.y.a.com", "*.a.comx", "b.com", "", "."] {
+        check(&table, host, "/", "no site");
+    }
+}
+
+#[test]
+fn raw_paths_are_not_judged() {
+    let table = Table::compile(vec![draft(site(&["a"], &[HTTPS], PathCheck::Raw), &["/"])]);
+    for target in ["/%", "/..", "/%252e%252e", "*", "/\\"] {
+        check(&table, "a", target, "a /");
+    }
+}
+
+#[test]
+fn redirects_answer_on_the_plain_listener() {
+    let mut draft = draft(site(&["a", "*.b.c"], &[HTTPS], PathCheck::Strict), &["/x"]);
+    let timeouts = Arc::new(Timeouts::default());
+    let names = vec!["a".to_string()];
+    draft.redirects.push(RedirectDraft { listener: HTTP, names, port: 8443, timeouts });
+    let table = Table::compile(vec![draft]);
+    let mut scratch = Vec::new();
+    match table.find(HTTP, b"a", b"/anything", &mut scratch) {
+        Found::Rule { rule, .. } => {
+            assert!(matches!(rule.action, Action::RedirectToHttps { port: 8443 }));
+        }
+        other => panic!("{other:?}"),
+    }
+    assert_eq!(show(table.find(HTTP, b"x.b.c", b"/", &mut scratch)), "no site");
+    assert_eq!(table.rules_of(SiteId(0)).len(), 1);
+    check(&table, "a", "/x", "a /x");
+}
+
+#[test]
+fn an_empty_table_knows_no_site() {
+    check(&Table::compile(Vec::new()), "a", "/", "no site");
+    check(&Table::default(), "a", "/", "no site");
+}
+
+/// What the page about the meaning of paths says, word for word and slowly.
+mod simple {
+    fn decode(path: &[u8], strict: bool) -> Option<Vec<u8>> {
+        let mut out = Vec::new();
+        let mut rest = path;
+        while let Some((byte, after)) = rest.split_first() {
+            let number = |range: std::ops::Range<usize>| {
+                let digits = std::str::from_utf8(rest.get(range)?).ok()?;
+                let digital = digits.chars().all(|digit| digit.is_ascii_hexdigit());
+                if digital { u32::from_str_radix(digits, 16).ok() } else { None }
+            };
+            let wide = matches!(rest.get(1), Some(b'u' | b'U'));
+            if *byte != b'%' {
+                out.push(*byte);
+                rest = after;
+            } else if let (true, Some(character)) = (wide, number(2..6).and_then(char::from_u32)) {
+                out.extend(character.to_string().bytes());
+                rest = &rest[6..];
+            } else if let (false, Some(code)) = (wide, number(1..3)) {
+                out.push(code as u8);
+                rest = &rest[3..];
+            } else if strict {
+                return None;
+            } else {
+                out.push(b'%');
+                rest = after;
+            }
+        }
+        Some(out)
+    }
+
+    fn segments(decoded: &[u8]) -> Option<Vec<Vec<u8>>> {
+        if decoded.first() != Some(&b'/') || decoded.iter().any(|byte| byte.is_ascii_control()) {
+            return None;
+        }
+        let mut segments: Vec<Vec<u8>> = Vec::new();
+        for written in decoded.split(|byte| matches!(byte, b'/' | b'\\')) {
+            let mut segment =
+                written.split(|byte| *byte == b';').next().unwrap().to_ascii_lowercase();
+            match segment.as_slice() {
+                b"" | b"." => continue,
+                b".." => {
+                    segments.pop()?;
+                    continue;
+                }
+                _ => {}
+            }
+            while matches!(segment.last(), Some(b'.' | b' ')) {
+                segment.pop();
+            }
+            if segment.is_empty() {
+                return None;
+            }
+            segments.push(segment);
+        }
+        Some(segments)
+    }
+
+    fn rule(paths: &[&str], segments: &[Vec<u8>]) -> Option<usize> {
+        paths.iter().position(|path| {
+            let path = self::segments(path.as_bytes()).unwrap();
+            segments.starts_with(&path)
+        })
+    }
+
+    pub(super) fn find(paths: &[&str], target: &[u8]) -> Result<Option<usize>, ()> {
+        let path = target.split(|byte| *byte == b'?').next().unwrap();
+        if path.contains(&b'#') {
+            return Err(());
+        }
+        let once = decode(path, true).ok_or(())?;
+        let decided = rule(paths, &segments(&once).ok_or(())?);
+        if once.contains(&b'%') {
+            let twice = decode(&once, false).ok_or(())?;
+            if rule(paths, &segments(&twice).ok_or(())?) != decided {
+                return Err(());
+            }
+        }
+        Ok(decided)
+    }
+}
+
+struct Dice(u64);
+
+impl Dice {
+    fn below(&mut self, bound: usize) -> usize {
+        self.0 ^= self.0 << 13;
+        self.0 ^= self.0 >> 7;
+        self.0 ^= self.0 << 17;
+        (self.0 >> 11) as usize % bound
+    }
+
+    fn of<'o, T: ?Sized>(&mut self, options: &[&'o T]) -> &'o T {
+        options[self.below(options.len())]
+    }
+}
+
+#[test]
+fn equals_a_linear_search() {
+    const SEGMENTS: [&str; 6] = ["/a", "/b", "/aa", "/c.d", "/x y", "/"];
+    const PIECES: [&str; 38] = [
+        "/", "/", "/", "/", "a", "b", "A", "aa", "c.d", ".", "..", "/..", "/../", " ", ";", ";x",
+        "\\", "%2f", "%5C", "%61", "%41", "%2e", "%25", "%2561", "%252f", "%u0061", "%u002f",
+        "%25u0061", "%", "%u", "%00", "\u{1}", "é", "?", "#", "%3b", "%20", "x%20y",
+    ];
+    let mut dice = Dice(0x2545_f491_4f6c_dd1d);
+    let mut scratch = Vec::new();
+    let (mut decided, mut refused) = (0, 0);
+    for _ in 0..400 {
+        let paths: Vec<String> = (0..1 + dice.below(24))
+            .map(|_| (0..1 + dice.below(4)).map(|_| dice.of(&SEGMENTS)).collect())
+            .collect();
+        let paths: Vec<&str> = paths.iter().map(String::as_str).collect();
+        let table = Table::compile(vec![draft(site(&["a"], &[HTTPS], PathCheck::Strict), &paths)]);
+        for _ in 0..200 {
+            let target: String =
+                ["/"].into_iter().chain((0..dice.below(12)).map(|_| dice.of(&PIECES))).collect();
+            let found = table.find(HTTPS, b"a", target.as_bytes(), &mut scratch);
+            let seen = match found {
+                Found::Rule { rule, .. } => Ok(Some(rule.id.0 as usize)),
+                Found::NoRule(_) => Ok(None),
+                Found::BadPath(_) => Err(()),
+                Found::NoSite => panic!("the site is there"),
+            };
+            assert_eq!(seen, simple::find(&paths, target.as_bytes()), "{target:?} in {paths:?}");
+            decided += usize::from(matches!(seen, Ok(Some(_))));
+            refused += usize::from(seen.is_err());
+        }
+    }
+    // The dice must not have made it easy.
+    assert!(decided > 10_000 && refused > 10_000, "{decided} decided, {refused} refused");
+}
+
+#[test]
+fn finds_every_name_of_a_large_table() {
+    let names: Vec<String> = (0..3_000)
+        .map(
+            |index| {
+                if index % 3 == 0 { format!("*.s{index}.test") } else { format!("s{index}.test") }
+            },
+        )
+        .collect();
+    let drafts =
+        names.iter().map(|name| draft(site(&[name], &[HTTPS], PathCheck::Strict), &["/x"]));
+    let table = Table::compile(drafts.collect());
+    for (index, name) in names.iter().enumerate() {
+        check(&table, &name.replace('*', "any"), "/x", &format!("{name} /x"));
+        check(&table, &format!("s{index}x.test"), "/x", "no site");
+        assert_eq!(
+            table.site_of(HTTPS, name.replace('*', "q").as_bytes()).unwrap().id.0,
+            index as u32
+        );
+        assert!(table.site_of(HTTP, name.as_bytes()).is_none());
+    }
+}
