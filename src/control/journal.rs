@@ -20,7 +20,7 @@ const BUFFER_BYTES: usize = 64 * 1024;
 const PAUSE_MAX: Duration = Duration::from_millis(40);
 
 /// The pause while many come.
-const PAUSE_MIN: Duration = Duration::from_millis(5);
+const PAUSE_MIN: Duration = Duration::from_millis(10);
 
 /// A place that lines go to.
 struct Output {

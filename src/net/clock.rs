@@ -1,7 +1,9 @@
 //! The only reader of clocks.
 
 use std::cell::Cell;
-use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use nix::time::{ClockId, clock_gettime};
 
 /// A point on the monotonic clock, in nanoseconds since an arbitrary start.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
@@ -23,22 +25,12 @@ impl std::ops::Add<Duration> for Moment {
     }
 }
 
-/// The monotonic clock, now.
-#[must_use]
+/// The monotonic clock, now: one call into the vDSO.
+#[inline]
 pub(super) fn now() -> Moment {
-    thread_local! {
-        // The kernel's monotonic clock counts from boot; an Instant hides that, so each thread
-        // measures from its first reading of the same process-wide start.
-        static START: Instant = process_start();
-    }
-    let elapsed = START.with(Instant::elapsed);
-    Moment(u64::try_from(elapsed.as_nanos()).unwrap_or(u64::MAX))
-}
-
-#[expect(clippy::disallowed_methods, reason = "this is the file that reads clocks")]
-fn process_start() -> Instant {
-    static START: std::sync::OnceLock<Instant> = std::sync::OnceLock::new();
-    *START.get_or_init(Instant::now)
+    // The clock exists on every Linux; a zero would only make times short.
+    let time = clock_gettime(ClockId::CLOCK_MONOTONIC);
+    Moment(time.map_or(0, |time| Duration::from(time).as_nanos() as u64))
 }
 
 /// Microseconds since 1970; 0 if the clock stands before that.

@@ -178,8 +178,11 @@ impl Record {
                 line.push(b'"');
             }
         }
+        if self.query_bytes > 0 {
+            line.extend_from_slice(b",\"query_bytes\":");
+            write_number(self.query_bytes.into(), line);
+        }
         for (name, number) in [
-            (",\"query_bytes\":", u64::from(self.query_bytes)),
             (",\"status\":", self.status.into()),
             (",\"bytes_in\":", self.bytes_in),
             (",\"bytes_out\":", self.bytes_out),
@@ -354,7 +357,7 @@ mod tests {
         let expected = concat!(
             "{\"time\":\"2023-11-14T22:13:20.000042Z\",\"id\":\"00000000000000ab\",",
             "\"client\":\"0.0.0.0\",\"client_port\":0,\"method\":\"GET\",\"host\":\"a.test\",",
-            "\"path\":\"/x\\u0022\\u00ff\\u000a\",\"site\":\"site\",\"query_bytes\":0,",
+            "\"path\":\"/x\\u0022\\u00ff\\u000a\",\"site\":\"site\",",
             "\"status\":200,\"bytes_in\":0,\"bytes_out\":1234,\"first_byte_us\":0,",
             "\"total_us\":0,\"tls\":false}\n"
         );

@@ -189,11 +189,8 @@ impl<M: Machine> Client<M> {
     }
 
     async fn answer_slow_head(&mut self) -> After {
-        let mut record = self.worker.open_record();
-        record.wall_micros = self.worker.machine.wall_micros();
-        record.client = self.peer;
-        record.tls = self.presented.is_some();
         let begun = self.worker.machine.now();
+        let record = self.open_record(begun);
         self.answer_failure(Failure::Client(ClientFault::SlowHead), record, begun).await
     }
 
@@ -214,13 +211,10 @@ impl<M: Machine> Client<M> {
 
     /// Between two requests the server has ended the connection that carried this client's log-in.
     fn note_pin_lost(&self) -> After {
-        let mut record = self.worker.open_record();
-        record.wall_micros = self.worker.machine.wall_micros();
-        record.client = self.peer;
-        record.tls = self.presented.is_some();
+        let now = self.worker.machine.now();
+        let mut record = self.open_record(now);
         let failure = Failure::Upstream(UpstreamFault::PinLost);
         record.failure = Some((failure.word(), failure.party()));
-        let now = self.worker.machine.now();
         self.close_record(record, now);
         After::Close
     }
@@ -233,6 +227,15 @@ impl<M: Machine> Client<M> {
             Judged::NeedMore => return After::Close,
         };
         self.answer_failure(Failure::Proxy(fault), record, begun).await
+    }
+
+    /// A record of this client that begins at `begun`.
+    pub(super) fn open_record(&self, begun: Moment) -> Box<Record> {
+        let mut record = self.worker.open_record();
+        record.wall_micros = self.worker.wall_micros_at(begun);
+        record.client = self.peer;
+        record.tls = self.presented.is_some();
+        record
     }
 
     /// Gives the record its time and lets it go.

@@ -125,7 +125,8 @@ async fn attempt<M: Machine>(
     inbox: &mut Option<Block>,
     pinned: bool,
 ) -> (Attempt, Progress) {
-    let written = client.worker.machine.now();
+    // To the tick, which is exact enough for what may be tried again.
+    let written = client.worker.alarms.now();
     let exchange = Exchange {
         worker: &client.worker,
         client: &client.stream,
@@ -140,7 +141,7 @@ async fn attempt<M: Machine>(
     let attempt = match both_ways(&exchange, &mut plan.head, inbox).await {
         Ok(answered) => Attempt::Answered(answered),
         Err(NoAnswer::Nothing) => {
-            let ago = Duration::from_nanos(client.worker.machine.now().since(written));
+            let ago = Duration::from_nanos(client.worker.alarms.now().since(written));
             if may_retry(&plan.request, Sent { reused: lease.reused, pinned, ago }) {
                 Attempt::Again
             } else if pinned {

@@ -89,26 +89,18 @@ pub(super) fn judge<M: Machine>(client: &Client<M>, inbox: &mut Block) -> Judged
         Ok(Parsed::Complete(head)) => head,
         Err(why) => {
             let begun = worker.machine.now();
-            let mut record = open_record(client);
+            let mut record = client.open_record(begun);
             record.bytes_in = inbox.len() as u64;
             return Judged::Malformed(Failure::Client(ClientFault::Malformed(why)), record, begun);
         }
     };
     let begun = worker.machine.now();
-    let mut record = open_record(client);
+    let mut record = client.open_record(begun);
     note_request(&mut record, &head, view.config.log.keep_query);
     let used = head.bytes;
     let judged = decide(client, &view, &head, record, begun);
     inbox.consume(used);
     judged
-}
-
-fn open_record<M: Machine>(client: &Client<M>) -> Box<Record> {
-    let mut record = client.worker.open_record();
-    record.wall_micros = client.worker.machine.wall_micros();
-    record.client = client.peer;
-    record.tls = client.presented.is_some();
-    record
 }
 
 fn note_request(record: &mut Record, head: &RequestHead<'_, '_>, keep_query: bool) {

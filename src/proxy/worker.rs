@@ -98,6 +98,7 @@ pub struct Worker<M: Machine> {
     turn: Cell<usize>,
     swept: Cell<Moment>,
     told_to_end: Cell<bool>,
+    wall: Cell<(Moment, u64)>,
     date: Cell<([u8; 37], u64)>,
     /// Room for canonical paths.
     pub(super) scratch: RefCell<Vec<u8>>,
@@ -135,6 +136,7 @@ impl<M: Machine> Worker<M> {
             turn: Cell::new(number),
             swept: Cell::new(Moment::default()),
             told_to_end: Cell::new(false),
+            wall: Cell::default(),
             date: Cell::new(([0; 37], u64::MAX)),
             scratch: RefCell::new(Vec::with_capacity(256)),
             machine,
@@ -228,8 +230,17 @@ impl<M: Machine> Worker<M> {
         self.date.get().0
     }
 
+    /// What stands on the wall's clock at `moment`, in microseconds since 1970; from the clock
+    /// reading of the last tick, so that a step of the wall's clock is followed within a tick.
+    pub(super) fn wall_micros_at(&self, moment: Moment) -> u64 {
+        let (ticked, wall) = self.wall.get();
+        wall + moment.since(ticked) / 1000
+    }
+
     fn refresh_date(&self) {
-        let seconds = self.machine.wall_micros() / 1_000_000;
+        let wall = self.machine.wall_micros();
+        self.wall.set((self.machine.now(), wall));
+        let seconds = wall / 1_000_000;
         if seconds != self.date.get().1 {
             self.date.set((date_line(seconds), seconds));
         }
