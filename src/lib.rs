@@ -1,4 +1,62 @@
-//! Gatehouse, a reverse-proxy appliance for the perimeter.
+//! Gatehouse, a reverse-proxy appliance for the perimeter: it publishes internal web services over
+//! HTTPS from a Linux box with two network adapters. This page is the map of the code.
+//!
+//! # From above
+//!
+//! One package, one library, two small programs: `gatehouse` (the operator's command and the proxy
+//! itself) and `gatehouse-bench` (origin, load, comparison).
+//!
+//! ```text
+//!                 control thread                         log thread
+//!      file, names, signals │ publishes Live      ▲ records
+//!                           ▼                     │
+//!  clients ──▶ worker 0 … n: own ring, own listening sockets, own upstream connections ──▶ servers
+//! ```
+//!
+//! A worker is one thread on one core with one ring. A client connection is one task of its worker
+//! and drives the upstream connection that it leases; nothing of an exchange crosses threads. What
+//! all workers share they read through one atomic pointer ([`proxy::Live`]) and a few padded
+//! counters.
+//!
+//! # A request's way
+//!
+//! ```text
+//! accept     proxy/accept.rs    readiness of the worker's listening socket, then accept4
+//! handshake  tls/server.rs      the greeting names the site, the session gets its certificate
+//! head       http/request.rs    slices of the received block, or Malformed: 4xx and close
+//! rule       site/table.rs      (listener, host, canonical path) to Rule, without a lock
+//! pick       pool/balance.rs    a server
+//! lease      proxy/obtain.rs    the client's pin, an idle connection, or a new one
+//! send       http/write.rs      kept lines copied in runs; head and first body bytes in one send
+//! relay up   proxy/upload.rs    pieces as they come; then a watch whether the client leaves
+//! answer     proxy/answer.rs    1xx passed on, 101 becomes proxy/tunnel.rs, else relay down
+//! settle     exchange/settle.rs reuse, pin or close
+//! record     observe/record.rs  one line per exchange, written by another thread
+//! ```
+//!
+//! `proxy/forward.rs` puts these in order: read it first.
+//!
+//! # The rooms
+//!
+//! Code either *decides* (bytes, time and chance are arguments; no socket, no clock, no runtime) or
+//! *waits* (async functions, generic over [`net::Machine`]). Who may name whom is kept true by
+//! `tests/it/tidy.rs`.
+//!
+//! * decides: [`http`], [`tls`], [`site`], [`pool`], [`exchange`], [`document`], [`config`],
+//!   [`observe`]
+//! * waits: [`net`], [`proxy`], [`control`]
+//! * tools: [`bench`]; [`command`] is the command line
+//!
+//! # What is deliberately not here
+//!
+//! * No header map, no body in memory: heads are slices, bodies pass through lent blocks.
+//! * No ring reads or writes: the ring is asked when a socket is ready, bytes are taken and given by
+//!   calls that never wait. Measured as cheap, and a wait can be given up without losing a byte.
+//! * No lock, name resolution, file or formatting on a request's way.
+//! * No repair of ambiguous messages: they are refused.
+//! * No way back from a [pinned](exchange::Settled::Pin) connection to one that anybody may use.
+//! * No clock reading outside `net/clock.rs`, no name of the runtime outside `net/uring.rs`, no
+//!   unsafe code outside `net/sys.rs` and `bench/ring.rs`.
 
 pub mod bench;
 pub mod command;
