@@ -8,7 +8,7 @@ use gatehouse::pool::settings::{PoolId, Timeouts};
 use gatehouse::site::path::canonical_rule;
 use gatehouse::site::{
     Action, Forwarded, Found, Limits, ListenerId, PathCheck, RuleDraft, Site, SiteDraft, SiteId,
-    Table,
+    Table, Terms,
 };
 
 const LISTENER: ListenerId = ListenerId(0);
@@ -26,7 +26,15 @@ fn rule_path(rule: usize) -> String {
 }
 
 fn table(sites: usize) -> Table {
-    let timeouts = Arc::new(Timeouts::default());
+    let timeouts = Timeouts::default();
+    let limits = Limits {
+        head_bytes_max: 32_768,
+        field_bytes_max: 16_384,
+        target_bytes_max: 16_384,
+        fields_max: 128,
+        body_bytes_max: None,
+    };
+    let terms = Arc::new(Terms { timeouts, limits, forwarded: Forwarded::Drop });
     let drafts = (0..sites).map(|site| SiteDraft {
         site: Site {
             id: SiteId(0),
@@ -36,14 +44,8 @@ fn table(sites: usize) -> Table {
             certificates: Vec::new(),
             path_check: PathCheck::Strict,
             forwarded: Forwarded::Drop,
-            limits: Limits {
-                head_bytes_max: 32_768,
-                field_bytes_max: 16_384,
-                target_bytes_max: 16_384,
-                fields_max: 128,
-                body_bytes_max: None,
-            },
-            timeouts: *timeouts,
+            limits,
+            timeouts,
         },
         rules: (0..RULES_PER_SITE)
             .rev()
@@ -51,7 +53,7 @@ fn table(sites: usize) -> Table {
                 name: format!("rule{rule}"),
                 path: canonical_rule(&rule_path(rule)).expect("a good path"),
                 action: Action::Forward(PoolId(rule as u32)),
-                timeouts: timeouts.clone(),
+                terms: terms.clone(),
             })
             .collect(),
         redirects: Vec::new(),

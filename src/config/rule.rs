@@ -1,13 +1,12 @@
 //! `[[site.NAME.rule]]`: what is done with which path.
 
 use std::collections::HashMap;
-use std::sync::Arc;
 
 use bytes::Bytes;
 
 use super::judge::Judge;
 use super::settings::overlaid;
-use super::site::{Shared, Surroundings};
+use super::site::{Shared, Surroundings, terms};
 use crate::document::{self, At, Named, Written};
 use crate::pool::settings::PoolId;
 use crate::site::path::canonical_rule;
@@ -49,10 +48,10 @@ impl<'j> Judge<'j> {
                 }
                 _ => site.timeouts,
             };
-            let timeouts = shared.entry(timeouts).or_insert_with(|| Arc::new(timeouts)).clone();
+            let terms = terms(site, timeouts, shared);
             let name = rule.value.name.as_ref().or(rule.value.path.as_ref());
             let name = name.map_or_else(String::new, |name| name.value.clone());
-            drafts.push(RuleDraft { name, path, action, timeouts });
+            drafts.push(RuleDraft { name, path, action, terms });
         }
         drafts
     }

@@ -10,6 +10,7 @@ use crate::pool::settings::PoolSettings;
 use crate::site::host::canonical_name;
 use crate::site::{
     Forwarded, Listener, ListenerId, PathCheck, RedirectDraft, Site, SiteDraft, SiteId, Table,
+    Terms,
 };
 use crate::tls::certificate::Certificate;
 
@@ -32,7 +33,13 @@ struct Placed<'d> {
 type Owners = HashMap<(usize, String), (usize, At)>;
 
 /// One value for all Rules that have the same time-outs.
-pub(super) type Shared = HashMap<Timeouts, Arc<Timeouts>>;
+pub(super) type Shared = HashMap<Terms, Arc<Terms>>;
+
+/// The terms of a Site with these time-outs.
+pub(super) fn terms(site: &Site, timeouts: Timeouts, shared: &mut Shared) -> Arc<Terms> {
+    let terms = Terms { timeouts, limits: site.limits, forwarded: site.forwarded };
+    Arc::clone(shared.entry(terms).or_insert_with(|| Arc::new(terms)))
+}
 
 impl<'j> Judge<'j> {
     pub(super) fn sites(&mut self, around: &Surroundings<'_>, limits: &mut Limits) -> Table {
@@ -50,12 +57,12 @@ impl<'j> Judge<'j> {
             let mut site = self.site(placed, around, limits);
             let redirects = self.redirects(place, placed, around, (&owners, &mut redirected));
             let rules = self.rules(placed.entry, &site, around, &mut shared);
-            let timeouts = shared.entry(site.timeouts).or_insert_with(|| Arc::new(site.timeouts));
+            let terms = terms(&site, site.timeouts, &mut shared);
             let redirects = redirects.into_iter().map(|(listener, (names, port))| RedirectDraft {
                 listener: ListenerId(listener as u32),
                 names,
                 port,
-                timeouts: timeouts.clone(),
+                terms: Arc::clone(&terms),
             });
             site.id = SiteId(place as u32);
             drafts.push(SiteDraft { redirects: redirects.collect(), site, rules });

@@ -601,7 +601,7 @@ fn every_key() {
     let forward = find(ListenerId(0), "/x");
     assert!(matches!(forward.action, Action::Forward(PoolId(0))));
     // Pool before Site before global.
-    let timeouts = *forward.timeouts;
+    let timeouts = forward.terms.timeouts;
     assert_eq!(timeouts.response_head, Duration::from_secs(7));
     assert_eq!(timeouts.connect, Duration::from_secs(3));
     assert_eq!(timeouts.tunnel_idle, Duration::from_secs(3_600));

@@ -5,7 +5,7 @@ use std::future::{Future, poll_fn};
 use std::io;
 use std::net::SocketAddr;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::pin::pin;
+use std::pin::{Pin, pin};
 use std::rc::Rc;
 use std::sync::atomic::Ordering;
 use std::task::Poll;
@@ -133,7 +133,7 @@ fn begin(
     worker.counters.clients.add(1);
     let served = Rc::clone(worker);
     worker.machine.spawn(async move {
-        let story = serve_client(Rc::clone(&served), listener, socket, peer, refused);
+        let story = pin!(serve_client(Rc::clone(&served), listener, socket, peer, refused));
         if caught(story).await.is_err() {
             served.counters.panics.add(1);
             served.shared.notices.say(&peer.to_string(), "a panic of ours ended this connection");
@@ -144,9 +144,9 @@ fn begin(
     });
 }
 
-/// Runs `story`; a panic in it ends it alone.
-async fn caught(story: impl Future<Output = ()>) -> Result<(), ()> {
-    let mut story = pin!(story);
+/// Runs `story`; a panic in it ends it alone. It is lent, since a story that is handed over would
+/// take up its room twice.
+async fn caught(mut story: Pin<&mut impl Future<Output = ()>>) -> Result<(), ()> {
     poll_fn(|cx| {
         let polled = catch_unwind(AssertUnwindSafe(|| story.as_mut().poll(cx)));
         match polled {

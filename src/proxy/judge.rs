@@ -9,7 +9,7 @@ use crate::http::{
 use crate::net::{Block, Machine, Moment};
 use crate::observe::{Record, Text};
 use crate::pool::settings::{PoolId, Timeouts};
-use crate::site::{self, Action, Found, RuleId, Site};
+use crate::site::{self, Action, Found, Rule, RuleId, SiteId};
 
 use super::client::Client;
 use super::worker::View;
@@ -33,7 +33,7 @@ pub(super) struct Plan {
 impl Plan {
     /// Those of the pool before those of the site before those of the file.
     pub(super) fn timeouts(&self) -> &Timeouts {
-        &self.view.config.table.rules()[self.rule.0 as usize].timeouts
+        &self.view.config.table.rules()[self.rule.0 as usize].terms.timeouts
     }
 }
 
@@ -141,17 +141,20 @@ fn decide<M: Machine>(
     let table = &view.config.table;
     let found = table.find(client.listener, head.host, head.path, &mut scratch);
     let (site, kind) = match found {
-        Found::Rule { site, rule } => {
-            record.note(Text::Site, site.name.as_bytes());
-            record.note(Text::Rule, rule.name.as_bytes());
+        Found::Rule { rule, names, .. } => {
+            record.note(Text::Site, names.site);
+            record.note(Text::Rule, names.rule);
             if let Action::Forward(pool) = rule.action
-                && !is_misdirected(client, view, site)
+                && !is_misdirected(client, view, names.site_id)
             {
-                return forward(client, view, (site, rule.id, pool), head, record, begun);
+                return forward(client, view, (rule, pool), head, record, begun);
             }
-            (Some(site), reply_kind(head, rule))
+            (Some(names.site_id), reply_kind(head, rule))
         }
-        Found::NoRule(site) => (Some(site), failed(ClientFault::NoRule)),
+        Found::NoRule(site) => {
+            record.note(Text::Site, site.name.as_bytes());
+            (Some(site.id), failed(ClientFault::NoRule))
+        }
         Found::NoSite => (None, failed(ClientFault::Misdirected)),
         Found::BadPath(_) => (None, failed(ClientFault::BadPath)),
     };
@@ -166,11 +169,11 @@ fn failed(fault: ClientFault) -> ReplyKind {
 }
 
 /// The connection was set up for the certificates of another site.
-fn is_misdirected<M: Machine>(client: &Client<M>, view: &View, site: &Site) -> bool {
-    client.presented.is_some_and(|presented| presented != view.presented(site.id, client.listener))
+fn is_misdirected<M: Machine>(client: &Client<M>, view: &View, site: SiteId) -> bool {
+    client.presented.is_some_and(|presented| presented != view.presented(site, client.listener))
 }
 
-fn reply_kind(head: &RequestHead<'_, '_>, rule: &site::Rule) -> ReplyKind {
+fn reply_kind(head: &RequestHead<'_, '_>, rule: &Rule) -> ReplyKind {
     match &rule.action {
         Action::Forward(_) | Action::Respond(_) => ReplyKind::Respond(rule.id),
         Action::Refuse(status) => ReplyKind::Refused(*status),
@@ -198,25 +201,25 @@ fn https_location(head: &RequestHead<'_, '_>, port: u16) -> String {
 fn forward<M: Machine>(
     client: &Client<M>,
     view: &View,
-    (site, rule, pool): (&Site, RuleId, PoolId),
+    (rule, pool): (&Rule, PoolId),
     head: &RequestHead<'_, '_>,
     record: Box<Record>,
     begun: Moment,
 ) -> Judged {
     let request = head.facts;
-    let body_bytes_max = site.limits.body_bytes_max.unwrap_or(u64::MAX);
+    let body_bytes_max = rule.terms.limits.body_bytes_max.unwrap_or(u64::MAX);
     if matches!(request.framing, Framing::Length(length) if length > body_bytes_max) {
         let kind = failed(ClientFault::BodyTooLong);
         return Judged::Reply(Reply { view: view.clone(), request, record, begun, kind });
     }
     let mut out = Block::small();
-    let (policy, extra) = forwarded_fields(client, site, head);
+    let (policy, extra) = forwarded_fields(client, rule.terms.forwarded, head);
     write_request(head, &RequestPolicy { forwarded: policy, extra: extra.as_bytes() }, &mut out);
     let bodyless = matches!(request.framing, Framing::None | Framing::Length(0));
     Judged::Forward(Plan {
         view: view.clone(),
         pool,
-        rule,
+        rule: rule.id,
         request,
         head: out,
         record,
@@ -229,10 +232,10 @@ fn forward<M: Machine>(
 /// What becomes of the client's forwarded-like fields, and ours in their place.
 fn forwarded_fields<M: Machine>(
     client: &Client<M>,
-    site: &Site,
+    ours: site::Forwarded,
     head: &RequestHead<'_, '_>,
 ) -> (Forwarded, String) {
-    let before = match site.forwarded {
+    let before = match ours {
         site::Forwarded::Drop => return (Forwarded::Drop, String::new()),
         site::Forwarded::Pass => return (Forwarded::Pass, String::new()),
         site::Forwarded::Replace => String::new(),

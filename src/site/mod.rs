@@ -15,7 +15,7 @@ use bytes::Bytes;
 use crate::pool::settings::{PoolId, Timeouts};
 
 pub use path::PathFault;
-pub use table::{Found, RedirectDraft, RuleDraft, SiteDraft, Table};
+pub use table::{Found, Names, RedirectDraft, RuleDraft, SiteDraft, Table};
 
 /// Names a Listener.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -83,7 +83,7 @@ pub enum PathCheck {
 }
 
 /// `forwarded`
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Forwarded {
     /// Fields of clients are dropped, none are added.
     Drop,
@@ -96,7 +96,7 @@ pub enum Forwarded {
 }
 
 /// What is refused once the Site is known.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Limits {
     /// Start line and fields together.
     pub head_bytes_max: u32,
@@ -120,8 +120,20 @@ pub struct Rule {
     pub name: String,
     /// What is done.
     pub action: Action,
-    /// Pool before Site before global, for an Exchange under this Rule.
-    pub timeouts: Arc<Timeouts>,
+    /// What holds for an Exchange under this Rule; shared by all with the same.
+    pub terms: Arc<Terms>,
+}
+
+/// What holds for an Exchange, whatever its Rule does. Equal terms are one object, so that they are
+/// in the nearest cache when a request comes, however many Rules there are.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Terms {
+    /// Pool before Site before global.
+    pub timeouts: Timeouts,
+    /// The Site's.
+    pub limits: Limits,
+    /// The Site's.
+    pub forwarded: Forwarded,
 }
 
 /// What is done with a request.

@@ -13,8 +13,7 @@ use foldhash::fast::FoldHasher;
 
 use super::host::Host;
 use super::path::{self, Escapes, PathFault};
-use super::{Action, ListenerId, PathCheck, Rule, RuleId, Site, SiteId};
-use crate::pool::settings::Timeouts;
+use super::{Action, ListenerId, PathCheck, Rule, RuleId, Site, SiteId, Terms};
 
 /// What a request comes to.
 #[derive(Clone, Copy, Debug)]
@@ -25,6 +24,8 @@ pub enum Found<'t> {
         site: &'t Site,
         /// The Rule.
         rule: &'t Rule,
+        /// What both are called.
+        names: Names<'t>,
     },
     /// The Site has no Rule for the path.
     NoRule(&'t Site),
@@ -34,12 +35,24 @@ pub enum Found<'t> {
     BadPath(PathFault),
 }
 
+/// What the log says about a Rule, from memory that the look-up has just read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Names<'t> {
+    /// The Site's id.
+    pub site_id: SiteId,
+    /// The Site's name.
+    pub site: &'t [u8],
+    /// The Rule's name.
+    pub rule: &'t [u8],
+}
+
 /// The compiled look-up.
 #[derive(Debug, Default)]
 pub struct Table {
     hosts: Box<[HostSlot]>,
     names: Box<[u8]>,
-    /// Per Site, its [`RuleSlot`]s and then the bytes of its paths: one or two pages.
+    /// Per Site, its [`RuleSlot`]s, its name, the name of its Rule for `/`, then its paths, each
+    /// with the name of its Rule: one or two pages.
     blocks: Box<[u8]>,
     rules: Box<[Rule]>,
     sites: Box<[Site]>,
@@ -68,7 +81,7 @@ pub struct RuleDraft {
     /// What it does.
     pub action: Action,
     /// For an Exchange under it.
-    pub timeouts: Arc<Timeouts>,
+    pub terms: Arc<Terms>,
 }
 
 /// Names of a Site that answer with a redirect on a plain Listener.
@@ -81,7 +94,7 @@ pub struct RedirectDraft {
     /// The port of https that clients see.
     pub port: u16,
     /// The Site's.
-    pub timeouts: Arc<Timeouts>,
+    pub terms: Arc<Terms>,
 }
 
 /// A name on a Listener, and where the paths of its Site are. Half a cache line.
@@ -122,6 +135,14 @@ struct RuleSlot {
     path_length: u32,
 }
 
+/// The Rule that decides, and where its name is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Decided {
+    rule: u32,
+    /// In all blocks.
+    name: u32,
+}
+
 const NO_RULE: u32 = u32::MAX;
 const EMPTY: RuleSlot = RuleSlot { tag: 0, rule: NO_RULE, path_start: 0, path_length: 0 };
 const SLOT_BYTES: usize = 16;
@@ -154,19 +175,37 @@ impl Table {
         let Some(view) = Host::parse(host).and_then(|host| self.view(listener, &host)) else {
             return Found::NoSite;
         };
-        let rule = if view.raw || target == b"*" {
-            view.root
+        let decided = if view.raw || target == b"*" {
+            self.root(&view)
         } else {
             match self.rule_for(&view, target, scratch) {
-                Ok(rule) => rule,
+                Ok(decided) => decided,
                 Err(fault) => return Found::BadPath(fault),
             }
         };
         let site = &self.sites[view.site as usize];
-        match self.rules.get(rule as usize) {
-            Some(rule) => Found::Rule { site, rule },
-            None => Found::NoRule(site),
-        }
+        let Some(rule) = self.rules.get(decided.rule as usize) else {
+            return Found::NoRule(site);
+        };
+        let names = Names {
+            site_id: SiteId(view.site),
+            site: self.text(view.texts()).0,
+            rule: self.text(decided.name as usize).0,
+        };
+        Found::Rule { site, rule, names }
+    }
+
+    /// A text of a block, and where the next one begins.
+    fn text(&self, start: usize) -> (&[u8], usize) {
+        let rest = self.blocks.get(start..).unwrap_or_default();
+        let Some((length, rest)) = rest.split_first_chunk() else { return (&[], start) };
+        let length = usize::from(u16::from_le_bytes(*length));
+        (rest.get(..length).unwrap_or_default(), start + 2 + length)
+    }
+
+    fn root(&self, view: &View) -> Decided {
+        let (_, name) = self.text(view.texts());
+        Decided { rule: view.root, name: name as u32 }
     }
 
     /// All Sites, by their ids.
@@ -218,7 +257,12 @@ impl Table {
         }
     }
 
-    fn rule_for(&self, view: &View, target: &[u8], out: &mut Vec<u8>) -> Result<u32, PathFault> {
+    fn rule_for(
+        &self,
+        view: &View,
+        target: &[u8],
+        out: &mut Vec<u8>,
+    ) -> Result<Decided, PathFault> {
         out.clear();
         out.extend_from_slice(path::without_query(target)?);
         let length = path::decode(out, Escapes::Strict)?;
@@ -241,8 +285,8 @@ impl Table {
     }
 
     /// The first Rule in file order whose path is a prefix of `path`, in whole segments.
-    fn first(&self, view: &View, path: &[u8]) -> u32 {
-        let mut rule = view.root;
+    fn first(&self, view: &View, path: &[u8]) -> Decided {
+        let mut first = self.root(view);
         let (mut hash, mut end) = (PATH_SEED, 0);
         for _ in 0..view.depth {
             if end == path.len() {
@@ -251,24 +295,36 @@ impl Table {
             let start = end + 1;
             end = memchr::memchr(b'/', &path[start..]).map_or(path.len(), |index| start + index);
             hash = path_hash(hash, &path[start..end]);
-            rule = rule.min(self.exactly(view, hash, &path[..end]));
+            if let Some(slot) = self.exactly(view, hash, &path[..end])
+                && slot.rule < first.rule
+            {
+                first = Decided { rule: slot.rule, name: slot.path_start + slot.path_length };
+            }
         }
-        rule
+        first
     }
 
-    fn exactly(&self, view: &View, hash: u64, path: &[u8]) -> u32 {
+    fn exactly(&self, view: &View, hash: u64, path: &[u8]) -> Option<RuleSlot> {
         let mask = (1 << view.slots_log) - 1;
         let mut index = place(hash);
         loop {
             let slot = RuleSlot::read(&self.blocks, view.block as usize, index & mask);
             if slot.rule == NO_RULE {
-                return NO_RULE;
+                return None;
             }
             if slot.tag == tag(hash) && slot.path(&self.blocks) == path {
-                return slot.rule;
+                return Some(slot);
             }
             index = index.wrapping_add(1);
         }
+    }
+}
+
+impl View {
+    /// Where the texts of its block begin.
+    fn texts(&self) -> usize {
+        let slots = if self.depth == 0 { 0 } else { SLOT_BYTES << self.slots_log };
+        self.block as usize + slots
     }
 }
 
@@ -312,7 +368,8 @@ impl Builder {
         let index = self.sites.len() as u32;
         site.id = SiteId(index);
         self.first_rules.push(self.rules.len() as u32);
-        let view = self.view(index, site.path_check == PathCheck::Raw, rules);
+        let raw = site.path_check == PathCheck::Raw;
+        let view = self.view((index, &site.name), raw, rules);
         for listener in &site.listeners {
             for name in &site.names {
                 self.name(*listener, name, view);
@@ -323,52 +380,63 @@ impl Builder {
     }
 
     fn redirect(&mut self, site: u32, redirect: RedirectDraft) {
-        let raw = self.sites[site as usize].path_check == PathCheck::Raw;
+        let Site { path_check, ref name, .. } = self.sites[site as usize];
+        let (raw, name) = (path_check == PathCheck::Raw, name.clone());
         let rule = RuleDraft {
             name: "redirect_http".to_string(),
             path: Vec::new(),
             action: Action::RedirectToHttps { port: redirect.port },
-            timeouts: redirect.timeouts,
+            terms: redirect.terms,
         };
-        let view = self.view(site, raw, vec![rule]);
+        let view = self.view((site, &name), raw, vec![rule]);
         for name in &redirect.names {
             self.name(redirect.listener, name, view);
         }
     }
 
-    fn view(&mut self, site: u32, raw: bool, rules: Vec<RuleDraft>) -> View {
+    fn view(&mut self, (site, name): (u32, &str), raw: bool, rules: Vec<RuleDraft>) -> View {
         let mut view = View { site, root: NO_RULE, raw, ..View::default() };
-        let mut paths = Vec::new();
+        let (mut paths, mut root_name) = (Vec::new(), String::new());
         for draft in rules {
             let rule = self.rules.len() as u32;
             if draft.path.is_empty() {
+                if view.root == NO_RULE {
+                    root_name.clone_from(&draft.name);
+                }
                 view.root = view.root.min(rule);
             } else {
                 let depth = memchr::memchr_iter(b'/', &draft.path).count();
                 view.depth = view.depth.max(depth.try_into().unwrap_or(u16::MAX));
-                paths.push((rule, draft.path));
+                paths.push((rule, draft.path, draft.name.clone()));
             }
-            let RuleDraft { name, action, timeouts, .. } = draft;
-            self.rules.push(Rule { id: RuleId(rule), name, action, timeouts });
+            let RuleDraft { name, action, terms, .. } = draft;
+            self.rules.push(Rule { id: RuleId(rule), name, action, terms });
         }
-        if view.depth > 0 {
-            self.file(&mut view, &paths);
-        }
+        self.file(&mut view, [name, &root_name], &paths);
         view
     }
 
+    fn text(&mut self, text: &str) {
+        let length = u16::try_from(text.len()).unwrap_or(0);
+        self.blocks.extend_from_slice(&length.to_le_bytes());
+        self.blocks.extend_from_slice(&text.as_bytes()[..usize::from(length)]);
+    }
+
     /// At most two thirds of a Site's slots are taken, and there is always an empty one.
-    fn file(&mut self, view: &mut View, paths: &[(u32, Vec<u8>)]) {
-        let room = (paths.len() * 3 / 2 + 1).next_power_of_two();
+    fn file(&mut self, view: &mut View, texts: [&str; 2], paths: &[(u32, Vec<u8>, String)]) {
+        let room = if paths.is_empty() { 0 } else { (paths.len() * 3 / 2 + 1).next_power_of_two() };
         // Slots do not straddle cache lines.
         let block = self.blocks.len().next_multiple_of(SLOT_BYTES);
         view.block = block as u32;
-        view.slots_log = room.trailing_zeros() as u8;
+        view.slots_log = if room == 0 { 0 } else { room.trailing_zeros() as u8 };
         self.blocks.resize(block + room * SLOT_BYTES, 0);
         for index in 0..room {
             EMPTY.write(&mut self.blocks, block, index);
         }
-        for (rule, path) in paths {
+        for text in texts {
+            self.text(text);
+        }
+        for (rule, path, name) in paths {
             let hash = path[1..].split(|byte| *byte == b'/').fold(PATH_SEED, path_hash);
             let mut index = place(hash) & (room - 1);
             // Of two Rules with the same path the first is found first.
@@ -377,6 +445,7 @@ impl Builder {
             }
             let (path_start, path_length) = (self.blocks.len() as u32, path.len() as u32);
             self.blocks.extend_from_slice(path);
+            self.text(name);
             RuleSlot { tag: tag(hash), rule: *rule, path_start, path_length }.write(
                 &mut self.blocks,
                 block,

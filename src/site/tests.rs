@@ -30,20 +30,31 @@ fn site(names: &[&str], listeners: &[ListenerId], path_check: PathCheck) -> Site
     }
 }
 
+fn terms() -> Arc<Terms> {
+    let Site { timeouts, limits, forwarded, .. } =
+        site(&["terms.test"], &[HTTP], PathCheck::Strict);
+    Arc::new(Terms { timeouts, limits, forwarded })
+}
+
 fn draft(site: Site, paths: &[&str]) -> SiteDraft {
-    let timeouts = Arc::new(Timeouts::default());
+    let terms = terms();
     let rules = paths.iter().map(|path| RuleDraft {
         name: path.to_string(),
         path: canonical_rule(path).unwrap(),
         action: Action::Forward(PoolId(0)),
-        timeouts: timeouts.clone(),
+        terms: terms.clone(),
     });
     SiteDraft { site, rules: rules.collect(), redirects: Vec::new() }
 }
 
 fn show(found: Found<'_>) -> String {
     match found {
-        Found::Rule { site, rule } => format!("{} {}", site.name, rule.name),
+        Found::Rule { site, rule, names } => {
+            assert_eq!(names.site_id, site.id);
+            assert_eq!(names.site, site.name.as_bytes());
+            assert_eq!(names.rule, rule.name.as_bytes());
+            format!("{} {}", site.name, rule.name)
+        }
         Found::NoRule(site) => format!("{} -", site.name),
         Found::NoSite => "no site".to_string(),
         Found::BadPath(fault) => format!("{fault:?}"),
@@ -141,9 +152,9 @@ fn raw_paths_are_not_judged() {
 #[test]
 fn redirects_answer_on_the_plain_listener() {
     let mut draft = draft(site(&["a", "*.b.c"], &[HTTPS], PathCheck::Strict), &["/x"]);
-    let timeouts = Arc::new(Timeouts::default());
+    let terms = terms();
     let names = vec!["a".to_string()];
-    draft.redirects.push(RedirectDraft { listener: HTTP, names, port: 8443, timeouts });
+    draft.redirects.push(RedirectDraft { listener: HTTP, names, port: 8443, terms });
     let table = Table::compile(vec![draft]);
     let mut scratch = Vec::new();
     match table.find(HTTP, b"a", b"/anything", &mut scratch) {
