@@ -14,7 +14,8 @@ use crate::net::{Moment, Ticks};
 /// Never.
 const NEVER: Moment = Moment(u64::MAX);
 
-/// Which of a connection's two deadlines: its two directions wait side by side.
+/// Which of a connection's two deadlines: its two directions wait side by side. Whoever stops to
+/// wait for one clears it, else its passing would wake the connection at every tick.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Which {
     /// What the client owes.

@@ -116,6 +116,7 @@ impl<M: Machine> Client<M> {
     async fn next_head(&mut self, first: bool) -> Result<Judged, NoHead> {
         let mut seen = 0;
         let mut begun = false;
+        self.alarm.clear(Which::Upstream);
         loop {
             if let Some(mut inbox) = self.inbox.take().filter(|inbox| !inbox.is_empty()) {
                 if may_decide(inbox.filled(), seen) {
@@ -157,10 +158,7 @@ impl<M: Machine> Client<M> {
         }
         let room = inbox.room_left();
         match self.stream.take(inbox, room) {
-            Ok(Took::Bytes(_)) => {
-                // Two line ends more than fit would never be looked at.
-                Ok(())
-            }
+            Ok(Took::Bytes(_)) => Ok(()),
             Ok(Took::Nothing) => {
                 self.give_up_empty_inbox();
                 Ok(())

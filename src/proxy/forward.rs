@@ -14,7 +14,7 @@ use crate::exchange::{
     ClientFault, Ending, Failure, Sent, Settled, UpstreamFault, may_retry, settle,
 };
 use crate::http::{Credential, Framing, RequestFacts};
-use crate::net::{Block, Machine, Moment};
+use crate::net::{Block, Machine, Moment, Socket};
 use crate::observe::Text;
 use crate::pool::settings::Timeouts;
 
@@ -167,8 +167,11 @@ async fn both_ways<M: Machine>(
     let first = poll_fn(|cx| {
         if !up_ended && let Poll::Ready(cut) = up.as_mut().poll(cx) {
             up_ended = true;
-            // A server that does not take the rest may have answered already.
-            if let Cut::Failure(failure) = cut {
+            // A server that does not take the rest may have answered already, and a client that
+            // has its answer begun may leave the rest of its request away.
+            if let Cut::Failure(failure) = cut
+                && !exchange.progress.answer_begun.get()
+            {
                 return Poll::Ready(Err(NoAnswer::Failure(failure)));
             }
         }
@@ -221,7 +224,8 @@ async fn finish<M: Machine>(
 ) -> After {
     let request_whole = progress.request_whole.get();
     // After a refused upgrade, what the client sent early was meant for the new protocol.
-    let early_tunnel = plan.request.upgrade_websocket && client.inbox.is_some();
+    let sent_early = || client.inbox.is_some() || client.stream.socket().has_news();
+    let early_tunnel = plan.request.upgrade_websocket && sent_early();
     let ending = Ending { request_whole, nothing_extra: answered.nothing_extra, pinned };
     let keep = answered.keep_client && request_whole && !early_tunnel;
     let keep = match settle(&plan.request, &answered.facts, ending) {

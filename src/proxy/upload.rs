@@ -54,6 +54,7 @@ pub(super) async fn upload<M: Machine>(
         return cut;
     }
     exchange.progress.request_whole.set(true);
+    exchange.alarm.clear(Which::Client);
     if !exchange.progress.answer_begun.get() {
         exchange.alarm.set(Which::Upstream, exchange.timeouts.response_head);
     }
