@@ -1,6 +1,6 @@
 //! The name of a Site as a request spells it.
 
-use std::fmt::Write as _;
+use std::io::Write as _;
 use std::net::{IpAddr, Ipv6Addr};
 
 /// Longest name that can be on a Site.
@@ -8,17 +8,20 @@ pub const NAME_BYTES_MAX: usize = 253;
 
 /// A host name in the one form that the table knows: lower case, without port and final dot, an
 /// IPv6 literal in brackets and in its shortest spelling.
-pub struct Host {
-    bytes: [u8; NAME_BYTES_MAX + 2],
-    length: usize,
+#[derive(Clone, Copy, Debug)]
+pub struct Host<'s> {
+    bytes: &'s [u8],
 }
 
-impl Host {
-    /// Reads the value of a Host field. `None`: no Site can have that name.
+impl<'s> Host<'s> {
+    /// Reads the value of a Host field, with the help of `scratch`. `None`: no Site can have that
+    /// name.
     #[inline]
-    pub fn parse(field: &[u8]) -> Option<Self> {
+    pub fn parse(field: &[u8], scratch: &'s mut Vec<u8>) -> Option<Self> {
+        scratch.clear();
         if field.first() == Some(&b'[') {
-            return Self::bracketed(field);
+            bracketed(field, scratch)?;
+            return Some(Self { bytes: scratch });
         }
         let name = match memchr::memchr(b':', field) {
             Some(colon) if is_port(&field[colon + 1..]) => &field[..colon],
@@ -30,50 +33,32 @@ impl Host {
         if name.is_empty() || name[0] == b'.' || name.len() > NAME_BYTES_MAX {
             return None;
         }
-        let mut host = Self::empty();
-        host.bytes[..name.len()].copy_from_slice(name);
-        host.bytes[..name.len()].make_ascii_lowercase();
-        host.length = name.len();
-        Some(host)
+        scratch.extend_from_slice(name);
+        scratch.make_ascii_lowercase();
+        Some(Self { bytes: scratch })
     }
 
     /// The canonical bytes.
-    pub fn as_bytes(&self) -> &[u8] {
-        &self.bytes[..self.length]
+    pub fn as_bytes(&self) -> &'s [u8] {
+        self.bytes
     }
 
     /// What a wildcard name has after its `*`, with the dot; `None` when there is no label to spare.
-    pub fn parent(&self) -> Option<&[u8]> {
-        let dot = memchr::memchr(b'.', self.as_bytes())?;
-        (dot > 0).then(|| &self.as_bytes()[dot..])
-    }
-
-    fn bracketed(field: &[u8]) -> Option<Self> {
-        let end = memchr::memchr(b']', field)?;
-        match &field[end + 1..] {
-            [] => {}
-            [b':', port @ ..] if is_port(port) => {}
-            _ => return None,
-        }
-        let address: Ipv6Addr = std::str::from_utf8(&field[1..end]).ok()?.parse().ok()?;
-        let mut host = Self::empty();
-        write!(host, "[{address}]").ok()?;
-        Some(host)
-    }
-
-    fn empty() -> Self {
-        Self { bytes: [0; NAME_BYTES_MAX + 2], length: 0 }
+    pub fn parent(&self) -> Option<&'s [u8]> {
+        let dot = memchr::memchr(b'.', self.bytes)?;
+        (dot > 0).then(|| &self.bytes[dot..])
     }
 }
 
-impl std::fmt::Write for Host {
-    fn write_str(&mut self, text: &str) -> std::fmt::Result {
-        let end = self.length + text.len();
-        let room = self.bytes.get_mut(self.length..end).ok_or(std::fmt::Error)?;
-        room.copy_from_slice(text.as_bytes());
-        self.length = end;
-        Ok(())
+fn bracketed(field: &[u8], out: &mut Vec<u8>) -> Option<()> {
+    let end = memchr::memchr(b']', field)?;
+    match &field[end + 1..] {
+        [] => {}
+        [b':', port @ ..] if is_port(port) => {}
+        _ => return None,
     }
+    let address: Ipv6Addr = std::str::from_utf8(&field[1..end]).ok()?.parse().ok()?;
+    write!(out, "[{address}]").ok()
 }
 
 fn is_port(bytes: &[u8]) -> bool {
@@ -170,7 +155,8 @@ mod tests {
 
     #[track_caller]
     fn check(field: &str, expected: &str) {
-        let host = Host::parse(field.as_bytes());
+        let mut scratch = Vec::new();
+        let host = Host::parse(field.as_bytes(), &mut scratch);
         let seen =
             host.as_ref().map_or("none", |host| std::str::from_utf8(host.as_bytes()).unwrap());
         assert_eq!(seen, expected, "{field}");

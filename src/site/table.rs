@@ -172,7 +172,8 @@ impl Table {
         target: &[u8],
         scratch: &mut Vec<u8>,
     ) -> Found<'t> {
-        let Some(view) = Host::parse(host).and_then(|host| self.view(listener, &host)) else {
+        let host = Host::parse(host, scratch);
+        let Some(view) = host.and_then(|host| self.view(listener, &host)) else {
             return Found::NoSite;
         };
         let decided = if view.raw || target == b"*" {
@@ -227,11 +228,12 @@ impl Table {
 
     /// The Site that owns a name on a Listener.
     pub fn site_of(&self, listener: ListenerId, host: &[u8]) -> Option<&Site> {
-        let view = self.view(listener, &Host::parse(host)?)?;
+        let mut scratch = Vec::new();
+        let view = self.view(listener, &Host::parse(host, &mut scratch)?)?;
         self.sites.get(view.site as usize)
     }
 
-    fn view(&self, listener: ListenerId, host: &Host) -> Option<View> {
+    fn view(&self, listener: ListenerId, host: &Host<'_>) -> Option<View> {
         self.named(listener, host.as_bytes())
             .or_else(|| self.named(listener, host.parent()?))
             .map(|slot| slot.view)
