@@ -1,0 +1,10 @@
+//! The proxy between real peers, over real sockets and its real ring: nginx and Apache as origins,
+//! curl and openssl as clients, and for the fine cases a client and a server whose every byte the
+//! test chooses.
+//!
+//! Nothing sleeps: whatever has to happen is waited for, and not longer than [`rig::LIMIT`].
+
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on says so and ends")]
+
+mod rig;
+mod smoke;

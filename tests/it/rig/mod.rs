@@ -1,0 +1,19 @@
+//! What the tests are made of.
+
+mod authority;
+mod folder;
+mod gatehouse;
+mod origin;
+mod program;
+mod real;
+mod time;
+mod wire;
+
+pub(crate) use authority::{Kind, Leaf, leaf, trusting};
+pub(crate) use folder::{Folder, free_port};
+pub(crate) use gatehouse::Gatehouse;
+pub(crate) use origin::Origin;
+pub(crate) use program::{Outcome, Program, curl, run};
+pub(crate) use real::{Real, apache, nginx};
+pub(crate) use time::{LIMIT, now, until};
+pub(crate) use wire::{Answer, End, Wire};

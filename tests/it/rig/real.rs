@@ -1,0 +1,171 @@
+//! nginx and Apache as origins, each in a folder of its own and without rights.
+
+use std::net::TcpStream;
+use std::path::PathBuf;
+
+use nix::unistd::geteuid;
+
+use super::authority::Kind;
+use super::folder::{Folder, free_port};
+use super::program::Program;
+use super::time::until;
+
+/// A running web server that serves `files/`, takes uploads below `/put/`, and proves to be
+/// `origin.test`.
+pub(crate) struct Real {
+    // Ends before its folder goes.
+    _program: Program,
+    folder: Folder,
+    pub(crate) plain: u16,
+    pub(crate) tls: u16,
+}
+
+impl Real {
+    /// A file as the server sees it.
+    pub(crate) fn file(&self, name: &str) -> PathBuf {
+        self.folder.at("files").join(name)
+    }
+
+    /// Makes a file that everybody may read.
+    pub(crate) fn put(&self, name: &str, bytes: impl AsRef<[u8]>) {
+        std::fs::write(self.file(name), bytes).unwrap();
+    }
+
+    /// The lines of the server's own access log.
+    #[track_caller]
+    pub(crate) fn log_lines(&self, count: usize) -> Vec<String> {
+        super::gatehouse::log_lines(&self.folder.at("access.log"), count)
+    }
+
+    fn start(name: &str, folder: Folder, ports: [u16; 2], arguments: &[&str]) -> Self {
+        let mut program = Program::start(name, arguments, |_| {});
+        let errors = folder.at("error.log");
+        until(&format!("the readiness of {name}"), || {
+            let why = || std::fs::read_to_string(&errors).unwrap_or_default();
+            assert!(!program.has_ended(), "{name} does not start: {}", why());
+            let open = ports.iter().all(|port| TcpStream::connect(("127.0.0.1", *port)).is_ok());
+            open.then_some(())
+        });
+        let [plain, tls] = ports;
+        Self { _program: program, folder, plain, tls }
+    }
+}
+
+/// A folder with what both servers need.
+fn prepare() -> (Folder, [u16; 2]) {
+    use std::os::unix::fs::PermissionsExt;
+    let folder = Folder::new();
+    folder.certificate("origin", &["origin.test"], Kind::Ecdsa);
+    for name in ["files", "files/put", "body", "lock"] {
+        std::fs::create_dir(folder.at(name)).unwrap();
+        let open = std::fs::Permissions::from_mode(0o777);
+        std::fs::set_permissions(folder.at(name), open).unwrap();
+    }
+    std::fs::write(folder.at("files/small.txt"), "a small file\n").unwrap();
+    std::fs::write(folder.at("files/included.shtml"), "included\n".repeat(2_000)).unwrap();
+    (folder, [free_port(), free_port()])
+}
+
+/// nginx. Its log says `connection request-on-it method target version host status`.
+#[track_caller]
+pub(crate) fn nginx() -> Real {
+    let (folder, [plain, tls]) = prepare();
+    // A master with all rights would give them up to somebody who cannot write here.
+    let user = if geteuid().is_root() { "user root;" } else { "" };
+    folder.write(
+        "nginx.conf",
+        format!(
+            r#"
+daemon off; pid nginx.pid; error_log error.log; worker_processes 1; {user}
+events {{ worker_connections 512; }}
+http {{
+    log_format seen '$connection $connection_requests $request_method $request_uri $server_protocol $http_host $status';
+    access_log access.log seen;
+    client_body_temp_path body; proxy_temp_path body; fastcgi_temp_path body;
+    uwsgi_temp_path body; scgi_temp_path body;
+    client_max_body_size 0; client_body_buffer_size 256k;
+    types {{ text/html shtml; text/plain txt; }}
+    server {{
+        listen 127.0.0.1:{plain}; listen 127.0.0.1:{tls} ssl;
+        ssl_certificate origin.pem; ssl_certificate_key origin.key;
+        root files; ssi on;
+        location /put/ {{ dav_methods PUT DELETE; }}
+        location = /asked {{ return 200 "$request_method $request_uri $http_host $ssl_server_name"; }}
+        location = /empty {{ return 204; }}
+        location = /last {{ keepalive_timeout 0; return 200 "last"; }}
+        location = /until-close {{ chunked_transfer_encoding off; alias files/included.shtml; default_type text/html; }}
+    }}
+}}
+"#
+        ),
+    );
+    let prefix = folder.path().display().to_string();
+    let conf = folder.at("nginx.conf").display().to_string();
+    let errors = folder.at("error.log").display().to_string();
+    Real::start("nginx", folder, [plain, tls], &["-p", &prefix, "-c", &conf, "-e", &errors])
+}
+
+/// Apache. Its log says `method target version host status`.
+#[track_caller]
+pub(crate) fn apache() -> Real {
+    let (folder, [plain, tls]) = prepare();
+    let user = if geteuid().is_root() { "User www-data\nGroup www-data" } else { "" };
+    let modules: String =
+        ["mpm_event", "authz_core", "mime", "dav", "dav_fs", "ssl", "filter", "include", "headers"]
+            .map(|name| {
+                format!("LoadModule {name}_module /usr/lib/apache2/modules/mod_{name}.so\n")
+            })
+            .concat();
+    let root = folder.path().display().to_string();
+    folder.write(
+        "apache.conf",
+        format!(
+            r#"
+{modules}
+ServerRoot {root}
+ServerName origin.test
+PidFile apache.pid
+{user}
+Listen 127.0.0.1:{plain}
+Listen 127.0.0.1:{tls} https
+Mutex file:{root}/lock default
+ErrorLog error.log
+LogFormat "%m %U%q %H %{{Host}}i %>s" seen
+CustomLog access.log seen
+DocumentRoot {root}/files
+DavLockDB {root}/lock/dav
+KeepAlive On
+MaxKeepAliveRequests 0
+KeepAliveTimeout 60
+TypesConfig /dev/null
+AddType text/html .shtml
+AddType text/plain .txt
+AddOutputFilter INCLUDES .shtml
+EnableSendfile On
+StartServers 1
+ServerLimit 2
+ThreadsPerChild 16
+MaxRequestWorkers 32
+MinSpareThreads 1
+MaxSpareThreads 32
+LimitRequestBody 0
+<Directory {root}/files>
+    Options +Includes
+    Require all granted
+</Directory>
+<Location /put>
+    Dav On
+</Location>
+<VirtualHost *:{plain}>
+</VirtualHost>
+<VirtualHost *:{tls}>
+    SSLEngine on
+    SSLCertificateFile {root}/origin.pem
+    SSLCertificateKeyFile {root}/origin.key
+</VirtualHost>
+"#
+        ),
+    );
+    let conf = folder.at("apache.conf").display().to_string();
+    Real::start("apache2", folder, [plain, tls], &["-f", &conf, "-D", "FOREGROUND"])
+}
