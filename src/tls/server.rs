@@ -42,7 +42,8 @@ impl Identity {
         let builder = builder.with_safe_default_protocol_versions().map_err(|e| e.to_string())?;
         let mut config =
             builder.with_no_client_auth().with_cert_resolver(Arc::new(ByAlgorithm(keys)));
-        config.alpn_protocols = vec![b"http/1.1".to_vec()];
+        // Old clients name their version too, and would be refused if none of theirs were here.
+        config.alpn_protocols = vec![b"http/1.1".to_vec(), b"http/1.0".to_vec()];
         config.ticketer = Arc::new(Ticketer { secrets: Arc::clone(secrets), identity });
         // One ticket serves the next connection; each more costs a write per handshake.
         config.send_tls13_tickets = 1;
