@@ -193,17 +193,19 @@ fn receive<E: Engine>(
             // Early data is never offered; a state that we do not know asks for more bytes.
             Ok(_) => return Ok(received),
             Err(error) => {
-                take_alert(engine, output);
+                let rest = incoming.get_mut(received.used..).unwrap_or_default();
+                take_alert(engine, rest, output);
                 return Err(TlsFault(error));
             }
         }
     }
 }
 
-/// After an error the alert that explains it waits to be encoded.
-fn take_alert<E: Engine>(engine: &mut E, output: &mut Vec<u8>) {
+/// After an error the alert that explains it waits to be encoded. `rest` is what was not used: the
+/// engine may have found further messages in it already, and looks for them where they were.
+fn take_alert<E: Engine>(engine: &mut E, rest: &mut [u8], output: &mut Vec<u8>) {
     while let UnbufferedStatus { state: Ok(ConnectionState::EncodeTlsData(mut data)), .. } =
-        engine.process(&mut [])
+        engine.process(rest)
     {
         if append(output, |room| data.encode(room).map_err(encode_needs)).is_err() {
             return;
