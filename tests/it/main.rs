@@ -6,5 +6,15 @@
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on says so and ends")]
 
+mod bodies;
+mod bulk;
+mod early;
+mod fields;
+mod identity;
+mod latency;
+mod malformed;
+mod publish;
+mod retry;
 mod rig;
 mod smoke;
+mod upgrade;

@@ -60,9 +60,41 @@ impl Origin {
         }
     }
 
+    /// The next connection, before it has got a byte of ours, and after it has sent its first.
+    #[track_caller]
+    pub(crate) fn accept_silent(&self) -> Silent {
+        let socket = until("a connection to the origin", || self.next());
+        socket.peek(&mut [0]).unwrap();
+        Silent { socket, config: self.tls.clone().unwrap() }
+    }
+
+    /// Takes whoever comes until `over`; how many handshakes succeeded.
+    pub(crate) fn accept_until(&self, over: impl Fn() -> bool) -> usize {
+        let mut succeeded = 0;
+        until("the end of accepting", || {
+            if let Some(socket) = self.next() {
+                let config = Arc::clone(self.tls.as_ref().unwrap());
+                succeeded += usize::from(Wire::secure_server(socket, config).is_ok());
+            }
+            over().then_some(succeeded)
+        })
+    }
+
     /// Nobody has connected since the last `accept`.
     #[track_caller]
     pub(crate) fn expect_nobody(&self) {
         assert!(self.next().is_none(), "somebody has connected");
+    }
+}
+
+/// A connection whose handshake waits for the test.
+pub(crate) struct Silent {
+    socket: TcpStream,
+    config: Arc<ServerConfig>,
+}
+
+impl Silent {
+    pub(crate) fn shake_hands(self) -> io::Result<Wire> {
+        Wire::secure_server(self.socket, self.config)
     }
 }

@@ -204,6 +204,17 @@ impl Wire {
         self.read_to("\r\n\r\n")
     }
 
+    /// The next head; empty if the connection ends before it is whole.
+    #[track_caller]
+    pub(crate) fn head_or_end(&mut self) -> String {
+        while !self.seen.windows(4).any(|window| window == b"\r\n\r\n") {
+            if self.more().is_err() {
+                return String::new();
+            }
+        }
+        self.head()
+    }
+
     /// The next answer, whole, to a method other than HEAD.
     #[track_caller]
     pub(crate) fn answer(&mut self) -> Answer {
