@@ -10,7 +10,10 @@ use rustls::{ClientConfig, ClientConnection, ServerConfig, ServerConnection, Str
 
 use super::time::LIMIT;
 
-trait Stream: Read + Write + Send {
+trait Stream: Write + Send {
+    /// Reads what comes, even where nothing can be sent any more.
+    fn take(&mut self, buffer: &mut [u8]) -> io::Result<usize>;
+
     fn socket(&self) -> &TcpStream;
 
     /// Says that nothing follows, in TLS too.
@@ -18,6 +21,10 @@ trait Stream: Read + Write + Send {
 }
 
 impl Stream for TcpStream {
+    fn take(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        self.read(buffer)
+    }
+
     fn socket(&self) -> &TcpStream {
         self
     }
@@ -31,6 +38,17 @@ impl Stream for TcpStream {
 macro_rules! tls_stream {
     ($session:ty) => {
         impl Stream for StreamOwned<$session, TcpStream> {
+            fn take(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+                loop {
+                    match self.conn.reader().read(buffer) {
+                        Err(error) if error.kind() == ErrorKind::WouldBlock => {}
+                        read => return read,
+                    }
+                    self.conn.read_tls(&mut self.sock)?;
+                    self.conn.process_new_packets().map_err(io::Error::other)?;
+                }
+            }
+
             fn socket(&self) -> &TcpStream {
                 &self.sock
             }
@@ -145,7 +163,7 @@ impl Wire {
     #[track_caller]
     fn more(&mut self) -> Result<usize, End> {
         let mut buffer = [0; 16 * 1024];
-        match self.stream.read(&mut buffer) {
+        match self.stream.take(&mut buffer) {
             Ok(0) => Err(End::Closed),
             Ok(count) => {
                 self.seen.extend_from_slice(&buffer[..count]);
@@ -221,12 +239,15 @@ impl Wire {
         let head = self.head();
         let mut answer = Answer { head, body: Vec::new(), trailers: String::new() };
         let status = answer.status();
+        if status < 200 || status == 204 || status == 304 {
+            return answer;
+        }
         if let Some(length) = answer.fields("content-length").first() {
             let length = length.parse().unwrap();
             answer.body = self.read(length);
         } else if answer.fields("transfer-encoding") == ["chunked"] {
             (answer.body, answer.trailers) = self.chunked();
-        } else if status >= 200 && status != 204 && status != 304 {
+        } else {
             let (rest, end) = self.rest();
             assert_eq!(end, End::Closed, "only a proper close ends such a body");
             answer.body = rest;
@@ -279,7 +300,7 @@ impl Wire {
     #[track_caller]
     pub(crate) fn expect_nothing_yet(&mut self) {
         self.stream.socket().set_nonblocking(true).unwrap();
-        let read = self.stream.read(&mut [0; 256]);
+        let read = self.stream.take(&mut [0; 256]);
         self.stream.socket().set_nonblocking(false).unwrap();
         assert_eq!(self.seen.escape_ascii().to_string(), "");
         match read {
