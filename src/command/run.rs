@@ -3,6 +3,7 @@
 use std::path::Path;
 
 use crate::control::{self, Settings};
+use crate::observe::say_now;
 
 use super::check::{print, read};
 use super::{FAILED, REFUSED};
@@ -16,19 +17,19 @@ pub(super) fn run(file: &Path) -> u8 {
         }
     };
     if let Err(error) = control::block_signals() {
-        eprintln!("gatehouse: cannot wait for signals: {error}");
+        say_now(&format!("cannot wait for signals: {error}"));
         return FAILED;
     }
     let running = match control::start(config, Settings { talkative: true }) {
         Ok(running) => running,
         Err(why) => {
-            eprintln!("gatehouse: {why}");
+            say_now(&format!("{why}"));
             return FAILED;
         }
     };
-    eprintln!("gatehouse: ready");
+    say_now("ready");
     if control::wait_for_signal().is_ok() {
-        eprintln!("gatehouse: stopping; running requests may end, a second signal stops at once");
+        say_now("stopping; running requests may end, a second signal stops at once");
     }
     running.stop(second_signal());
     0

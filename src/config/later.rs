@@ -8,8 +8,11 @@ pub(super) const LATER: &[&str] = &[
     "pool.*.probe",
     "site.*.allow",
     "site.*.deny",
+    "limits.clients_per_address_max",
+    "limits.handshakes_max",
     "limits.memory_max",
     "limits.client_rate_min",
+    "log.rotate",
 ];
 
 /// Values of the contract that nothing implements yet: key, value.

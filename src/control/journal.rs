@@ -1,6 +1,6 @@
 //! The log thread: takes records from the workers' queues, writes them as lines, and gives the
 //! empty records back. Workers never wait for it; what it cannot keep up with is dropped there and
-//! counted.
+//! counted. It also does what has to be done every few hours.
 
 use std::fs::{File, OpenOptions};
 use std::io::{self, Write};
@@ -10,8 +10,10 @@ use std::thread::JoinHandle;
 use std::time::Duration;
 
 use crate::config::{AccessFormat, AccessTarget, Log};
-use crate::observe::Format;
+use crate::net::{self, Moment};
+use crate::observe::{Format, say_now};
 use crate::proxy::{Shared, WriterEnds};
+use crate::tls::TicketSecrets;
 
 /// Bytes of lines that are written with one call.
 const BUFFER_BYTES: usize = 64 * 1024;
@@ -21,6 +23,9 @@ const PAUSE_MAX: Duration = Duration::from_millis(40);
 
 /// The pause while many come.
 const PAUSE_MIN: Duration = Duration::from_millis(10);
+
+/// The longest that the end of the process waits for the last lines to be taken.
+const LAST_LINES: Duration = Duration::from_secs(2);
 
 /// A place that lines go to.
 struct Output {
@@ -65,13 +70,14 @@ impl Journal {
         Ok(Self { thread: Some(thread), stop })
     }
 
-    /// Writes what still waits, then ends.
-    pub(super) fn finish(mut self) {
+    /// Writes what still waits, then ends; if nobody takes the lines, without them.
+    pub(super) fn finish(mut self, mut hurry: impl FnMut() -> bool) {
         self.stop.store(true, Ordering::Release);
-        if let Some(thread) = self.thread.take() {
-            thread.thread().unpark();
-            // A log thread that panicked has nothing more to write.
-            let _ = thread.join();
+        let Some(thread) = self.thread.take() else { return };
+        thread.thread().unpark();
+        let until = net::monotonic() + LAST_LINES;
+        while !thread.is_finished() && net::monotonic() < until && !hurry() {
+            std::thread::park_timeout(PAUSE_MIN);
         }
     }
 }
@@ -97,7 +103,14 @@ fn write_until(
     shared: &Shared,
 ) {
     let mut pause = PAUSE_MIN;
+    let mut rotate_at = next_rotation();
     loop {
+        if net::monotonic() >= rotate_at {
+            rotate_at = next_rotation();
+            if let Err(why) = shared.tickets.rotate() {
+                say_now(&format!("the secret of session tickets stays as it is: {why}"));
+            }
+        }
         let stopping = stop.load(Ordering::Acquire);
         let mut taken = 0;
         for queue in &mut queues {
@@ -113,6 +126,10 @@ fn write_until(
         pause = if taken > 0 { PAUSE_MIN } else { (pause * 2).min(PAUSE_MAX) };
         std::thread::park_timeout(pause);
     }
+}
+
+fn next_rotation() -> Moment {
+    net::monotonic() + Duration::from_secs(TicketSecrets::ROTATE_SECONDS)
 }
 
 /// Takes what waits in a queue now, a bounded number so that all queues get their turn.
@@ -138,8 +155,14 @@ impl Output {
             return;
         }
         match self.target.write_all(&self.buffer).and_then(|()| self.target.flush()) {
-            Ok(()) => self.failed = false,
+            Ok(()) => {
+                self.buffer.clear();
+                self.failed = false;
+            }
             Err(error) => {
+                // What was written may end within a line.
+                self.buffer.clear();
+                self.buffer.push(b'\n');
                 // Said once per outage, not once per line.
                 if !self.failed {
                     let what = format!("lines are lost: {error}");
@@ -148,7 +171,6 @@ impl Output {
                 self.failed = true;
             }
         }
-        self.buffer.clear();
     }
 }
 
@@ -156,9 +178,9 @@ impl Output {
 fn print_notices(shared: &Shared) {
     let (sentences, dropped) = shared.notices.take();
     for sentence in sentences {
-        eprintln!("gatehouse: {sentence}");
+        say_now(&sentence);
     }
     if dropped > 0 {
-        eprintln!("gatehouse: {dropped} more messages were left out");
+        say_now(&format!("{dropped} more messages were left out"));
     }
 }

@@ -12,8 +12,8 @@ use std::time::Duration;
 use nix::sys::signal::{SigSet, Signal};
 
 use crate::config::{Config, Workers};
-use crate::net::{self, Bind, Listening, Moment, Ring, RingFlags, Ticker, Ticks};
-use crate::observe::{Counters, Counts};
+use crate::net::{self, Bind, Listening, Ring, RingFlags, Ticker, Ticks};
+use crate::observe::{Counters, Counts, say_now};
 use crate::pool::Registry;
 use crate::proxy::{self, Live, Shared, Worker, WorkerEnds};
 use crate::site::ListenerId;
@@ -21,6 +21,9 @@ use crate::tls::TicketSecrets;
 
 use super::journal::Journal;
 use super::resolve::resolve_all;
+
+/// How long a port may still be taken by an instance that is ending.
+const PORT_FREED: Duration = Duration::from_secs(1);
 
 /// How the process is to run, beside what the file says.
 #[derive(Clone, Copy, Debug, Default)]
@@ -86,8 +89,9 @@ pub fn start(config: Config, settings: Settings) -> Result<Running, Refused> {
     let (doors, addresses) = open_doors(&config, count)?;
     let drain = config.timeouts.drain;
     let log = config.log.clone();
-    let live = first_live(config)?;
-    let shared = Shared::new(live, seed());
+    let tickets = TicketSecrets::new().map_err(|why| Refused(why.to_owned()))?;
+    let live = first_live(config, &tickets)?;
+    let shared = Shared::new(live, tickets, seed());
     let mut running = Running {
         shared,
         workers: Vec::new(),
@@ -110,26 +114,25 @@ pub fn start(config: Config, settings: Settings) -> Result<Running, Refused> {
     let flags = await_workers(&readies, count)?;
     running.journal = Some(Journal::start(&log, queues, Arc::clone(&running.shared))?);
     if settings.talkative {
-        eprintln!("gatehouse: {count} workers, ring flags {flags}, {files} open files at most");
+        say_now(&format!("{count} workers, ring flags {flags}, {files} open files at most"));
         for (listener, address) in &running.addresses {
             let live = running.shared.live.load();
             let name = live.config.listeners.get(listener.0 as usize).map(|l| l.name.as_str());
-            eprintln!("gatehouse: listener {} on {address}", name.unwrap_or_default());
+            say_now(&format!("listener {} on {address}", name.unwrap_or_default()));
         }
     }
     Ok(running)
 }
 
 /// Prepares the first Config; names that do not resolve are said by the log thread.
-fn first_live(config: Config) -> Result<Live, Refused> {
-    let secrets = TicketSecrets::new().map_err(|why| Refused(why.to_owned()))?;
+fn first_live(config: Config, tickets: &Arc<TicketSecrets>) -> Result<Live, Refused> {
     let notices = crate::observe::Notices::default();
     let resolved = resolve_all(&config, &notices);
     for sentence in notices.take().0 {
-        eprintln!("gatehouse: {sentence}");
+        say_now(&sentence);
     }
     let resolve = |server: &_| resolved.get(server).cloned().unwrap_or_default();
-    Ok(Live::new(1, config, &secrets, &mut Registry::default(), &resolve)?)
+    Ok(Live::new(1, config, tickets, &mut Registry::default(), &resolve)?)
 }
 
 /// Numbers of records start somewhere else in each run.
@@ -143,23 +146,36 @@ fn open_doors(config: &Config, workers: usize) -> Result<(Vec<Doors>, Addresses)
     let mut addresses = Vec::new();
     for listener in &config.listeners {
         for &address in &listener.addresses {
-            let mut place = Bind {
+            let place = Bind {
                 address: SocketAddr::new(address, listener.port),
                 interface: listener.interface.clone(),
                 keepalive: config.timeouts.tcp_keepalive,
             };
+            let refused = |error: &_| {
+                Refused(format!("listener {}: {}", listener.name, why_not(&place, error)))
+            };
+            wait_until_free(&place).map_err(|error| refused(&error))?;
             for doors in &mut doors {
-                let door = net::bind(&place).map_err(|error| {
-                    Refused(format!("listener {}: {}", listener.name, why_not(&place, &error)))
-                })?;
-                // With port 0 the kernel chooses once, for all workers.
-                place.address = door.address().unwrap_or(place.address);
+                let door = net::bind(&place).map_err(|error| refused(&error))?;
                 doors.push((listener.id, door));
             }
             addresses.push((listener.id, place.address));
         }
     }
     Ok((doors, addresses))
+}
+
+/// Sockets of ours would share the port with another instance's. One that has just ended frees its
+/// port a moment later, when its rings are gone.
+fn wait_until_free(place: &Bind) -> std::io::Result<()> {
+    let until = net::monotonic() + PORT_FREED;
+    while net::is_taken(place)? {
+        if net::monotonic() >= until {
+            return Err(std::io::Error::from_raw_os_error(libc::EADDRINUSE));
+        }
+        std::thread::park_timeout(Ticks::LENGTH);
+    }
+    Ok(())
 }
 
 fn why_not(place: &Bind, error: &std::io::Error) -> String {
@@ -255,9 +271,9 @@ impl Running {
     pub fn stop(mut self, mut hurry: impl FnMut() -> bool) {
         self.shared.draining.store(true, Ordering::Release);
         self.stop.closing.store(true, Ordering::Release);
-        let until = self.deadline();
+        let until = net::monotonic() + self.drain;
         while self.workers.iter().any(|worker| !worker.is_finished()) {
-            if hurry() || now() >= until {
+            if hurry() || net::monotonic() >= until {
                 self.stop.now.store(true, Ordering::Release);
             }
             std::thread::park_timeout(Ticks::LENGTH / 5);
@@ -267,17 +283,9 @@ impl Running {
             let _ = worker.join();
         }
         if let Some(journal) = self.journal.take() {
-            journal.finish();
+            journal.finish(hurry);
         }
     }
-
-    fn deadline(&self) -> Moment {
-        now() + self.drain
-    }
-}
-
-fn now() -> Moment {
-    Moment(net::wall_micros().saturating_mul(1000))
 }
 
 /// The worker's listeners begin to accept.
@@ -307,11 +315,13 @@ async fn keep_time(worker: &Rc<Worker<Ring>>, stop: &Stop) {
         worker.say("a worker", "there is no descriptor for its timer; raise LimitNOFILE");
         return;
     };
+    let mut closing_for = 0;
     loop {
         ticker.tick().await;
         worker.tick();
-        let closing = stop.closing.load(Ordering::Acquire);
-        if stop.now.load(Ordering::Acquire) || (closing && worker.is_deserted()) {
+        // The accept tasks see the end within two ticks, and take who waited.
+        closing_for += u32::from(stop.closing.load(Ordering::Acquire));
+        if stop.now.load(Ordering::Acquire) || (closing_for > 3 && worker.is_deserted()) {
             return;
         }
     }

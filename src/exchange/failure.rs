@@ -71,8 +71,6 @@ pub enum ProxyFault {
     TooManyClients,
     /// The pool has no server with an address.
     NoServer,
-    /// An error of our own; the log of the service says where.
-    Panicked,
 }
 
 impl Failure {
@@ -107,7 +105,6 @@ impl Failure {
                 ProxyFault::NoDescriptors | ProxyFault::TooManyClients | ProxyFault::NoServer => {
                     503
                 }
-                ProxyFault::Panicked => 500,
             },
         }
     }
@@ -143,7 +140,6 @@ impl Failure {
                 ProxyFault::NoDescriptors => "no_descriptors",
                 ProxyFault::TooManyClients => "too_many_clients",
                 ProxyFault::NoServer => "no_server",
-                ProxyFault::Panicked => "panicked",
             },
         }
     }

@@ -1,7 +1,7 @@
 //! Making sockets: listening ones bound to an adapter, upstream ones that leave by an adapter.
 
 use std::io;
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
 use nix::sys::socket::{setsockopt, sockopt};
@@ -9,6 +9,10 @@ use socket2::{Domain, Protocol, SockAddr, Socket, TcpKeepalive, Type};
 
 /// Connections that the kernel completes before we have accepted them, per listening socket.
 const BACKLOG: i32 = 4096;
+
+/// Bytes that may wait in the kernel for their turn to be sent, per connection, before it stops
+/// asking for more.
+const NOT_SENT_BYTES: u32 = 256 * 1024;
 
 /// Where to listen.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -43,16 +47,34 @@ impl Listening {
     }
 }
 
+/// Whether somebody listens there already, maybe another instance of ours that would share.
+///
+/// # Errors
+/// What the kernel says to anything but that.
+pub fn is_taken(place: &Bind) -> io::Result<bool> {
+    match open(place, false) {
+        Ok(_) => Ok(false),
+        Err(error) if error.kind() == io::ErrorKind::AddrInUse => Ok(true),
+        Err(error) => Err(error),
+    }
+}
+
 /// Opens one listening socket; several may be opened for the same place, the kernel spreads clients
 /// over them. The address may come later (`IP_FREEBIND`).
 ///
 /// # Errors
 /// The address or port is taken or not permitted, or there is no such adapter.
 pub fn bind(place: &Bind) -> io::Result<Listening> {
+    let socket = open(place, true)?;
+    socket.listen(BACKLOG)?;
+    Ok(Listening(socket))
+}
+
+fn open(place: &Bind, shared: bool) -> io::Result<Socket> {
     let socket =
         Socket::new(Domain::for_address(place.address), Type::STREAM, Some(Protocol::TCP))?;
     socket.set_reuse_address(true)?;
-    socket.set_reuse_port(true)?;
+    socket.set_reuse_port(shared)?;
     match place.address {
         SocketAddr::V4(_) => socket.set_freebind_v4(true)?,
         SocketAddr::V6(_) => {
@@ -66,8 +88,7 @@ pub fn bind(place: &Bind) -> io::Result<Listening> {
     // Accepted connections inherit these.
     prepare(&socket, place.keepalive)?;
     socket.bind(&place.address.into())?;
-    socket.listen(BACKLOG)?;
-    Ok(Listening(socket))
+    Ok(socket)
 }
 
 /// Where to connect to, and how to leave.
@@ -108,19 +129,15 @@ pub(super) fn dial(dial: &Dial) -> io::Result<Socket> {
 /// What every connection has, on either side.
 pub(super) fn prepare(socket: &Socket, keepalive: Duration) -> io::Result<()> {
     socket.set_tcp_nodelay(true)?;
+    // "Writable" then means that the peer takes bytes, not that another megabyte would fit.
+    socket.set_tcp_notsent_lowat(NOT_SENT_BYTES)?;
     if !keepalive.is_zero() {
-        let probing = TcpKeepalive::new().with_time(keepalive).with_interval(keepalive / 4);
+        // The kernel counts in whole seconds.
+        let interval = (keepalive / 4).max(Duration::from_secs(1));
+        let time = keepalive.max(Duration::from_secs(1));
+        let probing = TcpKeepalive::new().with_time(time).with_interval(interval);
         socket.set_tcp_keepalive(&probing)?;
         socket.set_tcp_user_timeout(Some(keepalive))?;
     }
     Ok(())
-}
-
-/// The address to bind for "any" of the same family.
-#[must_use]
-pub fn any_like(address: IpAddr) -> IpAddr {
-    match address {
-        IpAddr::V4(_) => Ipv4Addr::UNSPECIFIED.into(),
-        IpAddr::V6(_) => Ipv6Addr::UNSPECIFIED.into(),
-    }
 }

@@ -21,8 +21,8 @@ use std::net::SocketAddr;
 use std::task::{Context, Poll};
 
 pub use block::{BULK_BYTES, Block, SMALL_BYTES};
-pub use clock::{Moment, Ticks, wall_micros};
-pub use listen::{Bind, Dial, Listening, any_like, bind};
+pub use clock::{Moment, Ticks, monotonic, wall_micros};
+pub use listen::{Bind, Dial, Listening, bind, is_taken};
 pub use sys::{open_file_limit, pin_to_core, raise_open_file_limit, usable_cores};
 pub use uring::{Acceptor, Ring, RingFlags, Ticker, UringSocket, run};
 
@@ -73,6 +73,10 @@ pub trait Socket: 'static {
 
     /// Whether the peer has said anything (or ended) that was not taken yet. Costs a system call.
     fn has_news(&self) -> bool;
+
+    /// Whether the peer has ended or broken the connection and nothing is left to take before that.
+    /// Takes nothing. Costs a system call.
+    fn has_ended(&self) -> bool;
 
     /// How a connect ended, asked once after [`Socket::poll_writable`].
     ///

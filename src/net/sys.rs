@@ -31,6 +31,15 @@ pub(super) fn has_news(fd: RawFd) -> bool {
     peeked != Err(nix::errno::Errno::EAGAIN)
 }
 
+/// Whether the end or an error is what comes next.
+pub(super) fn has_ended(fd: RawFd) -> bool {
+    let mut one = [0; 1];
+    match recv(fd, &mut one, MsgFlags::MSG_DONTWAIT | MsgFlags::MSG_PEEK) {
+        Ok(count) => count == 0,
+        Err(error) => error != nix::errno::Errno::EAGAIN,
+    }
+}
+
 /// The descriptor of a socket whose owner is alive as long as `owner` is borrowed.
 pub(super) fn borrow<T>(_owner: &T, fd: RawFd) -> BorrowedFd<'_> {
     // SAFETY: callers pass the object that owns `fd`; it cannot be dropped, and so the descriptor

@@ -107,7 +107,7 @@ impl Machine for Ring {
     type Socket = UringSocket;
 
     fn now(&self) -> Moment {
-        clock::now()
+        clock::monotonic()
     }
 
     fn wall_micros(&self) -> u64 {
@@ -235,6 +235,10 @@ impl Socket for UringSocket {
 
     fn has_news(&self) -> bool {
         sys::has_news(self.fd)
+    }
+
+    fn has_ended(&self) -> bool {
+        sys::has_ended(self.fd)
     }
 
     fn connect_result(&self) -> io::Result<()> {

@@ -1,6 +1,7 @@
 //! Sentences for the service's own log: rare, and never in the way of a request.
 
 use std::collections::VecDeque;
+use std::io::{self, Write};
 use std::sync::Mutex;
 
 /// Sentences that wait to be printed; more are dropped and counted.
@@ -38,4 +39,10 @@ impl Notices {
         let dropped = std::mem::take(&mut waiting.dropped);
         (waiting.sentences.drain(..).collect(), dropped)
     }
+}
+
+/// Prints a sentence to the service's log, which is standard error. If that has gone nobody can be
+/// told, and the proxy goes on.
+pub fn say_now(sentence: &str) {
+    let _ = writeln!(io::stderr(), "gatehouse: {sentence}");
 }

@@ -38,6 +38,9 @@ pub enum Text {
 
 const TEXTS: usize = 9;
 
+/// The longest that a text of a record is; of longer ones the front is noted.
+pub const TEXT_BYTES_MAX: usize = 2048;
+
 /// Bytes of text that a record keeps room for when it is used again.
 const KEPT_BYTES: usize = 1024;
 
@@ -107,12 +110,13 @@ impl Record {
         *self = Self { texts, ..Self::default() };
     }
 
-    /// Notes a text; texts come in the order of [`Text`], those left out stay empty. Noting the
+    /// Notes a text, up to [`TEXT_BYTES_MAX`]; texts come in the order of [`Text`], those left out stay empty. Noting the
     /// last one again replaces it.
     pub fn note(&mut self, which: Text, text: &[u8]) {
         let index = which as usize;
         debug_assert!(index + 1 >= self.noted, "texts are noted in order");
         let start = if index == 0 { 0 } else { self.end_of(index - 1) };
+        let text = text.get(..TEXT_BYTES_MAX).unwrap_or(text);
         self.texts.truncate(start);
         self.texts.extend_from_slice(text);
         let end = u32::try_from(self.texts.len()).unwrap_or(u32::MAX);

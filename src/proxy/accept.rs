@@ -8,7 +8,8 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::{Pin, pin};
 use std::rc::Rc;
 use std::sync::atomic::Ordering;
-use std::task::Poll;
+use std::task::{Context, Poll};
+use std::time::Duration;
 
 use crate::exchange::ProxyFault;
 use crate::net::{Acceptor, Block, Listening, Machine, Ring, Socket, UringSocket};
@@ -23,6 +24,12 @@ use super::worker::Worker;
 
 /// Clients accepted in one go before others get their turn.
 const BATCH_MAX: usize = 64;
+
+/// Clients beyond `clients_max` that are told so at a time.
+const TOLD_MAX: usize = 64;
+
+/// How long the handshake of a client may take that will be refused.
+const REFUSED_HANDSHAKE: Duration = Duration::from_secs(2);
 
 /// Descriptors kept aside, so that clients beyond the limit can be told so.
 const SPARES: usize = 8;
@@ -73,26 +80,34 @@ pub async fn serve_listener(
     let spares = Spares::new(listening.share()?);
     let acceptor = Acceptor::new(listening)?;
     let alarm = worker.alarms.open();
+    let mut short_of_files = false;
     loop {
-        // The tick wakes this wait, so that a stop is seen.
-        alarm.set(Which::Client, std::time::Duration::ZERO);
-        let waited = alarm.until(Which::Client, |cx| acceptor.poll_ready(cx)).await;
-        if waited.is_ok() || stopped() {
-            accept_waiting(&worker, listener, &acceptor, &spares);
+        let ending = stopped();
+        // The tick wakes this wait, so that a stop is seen. Where there was no descriptor for a
+        // client that waits, there is none before the next tick either.
+        alarm.set(Which::Client, Duration::ZERO);
+        let ready = |cx: &mut Context<'_>| match short_of_files {
+            true => Poll::Pending,
+            false => acceptor.poll_ready(cx),
+        };
+        let waited = alarm.until(Which::Client, ready).await;
+        spares.refill();
+        if waited.is_ok() || ending || short_of_files {
+            short_of_files = !accept_waiting(&worker, listener, &acceptor, &spares);
         }
-        if stopped() {
+        if ending {
             return Ok(());
         }
-        spares.refill();
     }
 }
 
+/// Accepts who waits; false if there is no descriptor for one of them.
 fn accept_waiting(
     worker: &Rc<Worker<Ring>>,
     listener: ListenerId,
     acceptor: &Acceptor,
     spares: &Rc<Spares>,
-) {
+) -> bool {
     for _ in 0..BATCH_MAX {
         let mut spare = None;
         let mut accepted = acceptor.accept();
@@ -101,18 +116,19 @@ fn accept_waiting(
             if !worker.idle.drop_one() {
                 spare = spares.spend();
                 if spare.is_none() {
-                    return;
+                    return false;
                 }
             }
             accepted = acceptor.accept();
         }
         match accepted {
             Ok((socket, peer)) => begin(worker, listener, socket, peer, spare),
-            Err(error) if error.kind() == io::ErrorKind::WouldBlock => return,
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => return true,
             // The client has gone before we came to it; the next one may not.
             Err(_) => {}
         }
     }
+    true
 }
 
 fn begin(
@@ -124,7 +140,13 @@ fn begin(
 ) {
     let shared = &worker.shared;
     let before = shared.clients.fetch_add(1, Ordering::Relaxed);
-    let over = before >= worker.view().clients_max;
+    let clients_max = worker.view().clients_max;
+    let over = before >= clients_max;
+    if before >= clients_max.saturating_add(TOLD_MAX) {
+        // Not even told so: its connection just ends.
+        shared.clients.fetch_sub(1, Ordering::Relaxed);
+        return;
+    }
     let refused = if spare.is_some() {
         Some(ProxyFault::NoDescriptors)
     } else {
@@ -166,7 +188,9 @@ async fn serve_client<M: Machine>(
     refused: Option<ProxyFault>,
 ) {
     let alarm = worker.alarms.open();
-    let Some((stream, presented)) = shake_hands(&worker, listener, socket, &alarm).await else {
+    let time = refused.map(|_| REFUSED_HANDSHAKE);
+    let shaken = shake_hands(&worker, listener, socket, (&alarm, time)).await;
+    let Some((stream, presented)) = shaken else {
         return;
     };
     let client = Client {
@@ -188,13 +212,13 @@ async fn shake_hands<M: Machine>(
     worker: &Rc<Worker<M>>,
     listener: ListenerId,
     socket: M::Socket,
-    alarm: &Alarm,
+    (alarm, time): (&Alarm, Option<Duration>),
 ) -> Option<(Stream<M::Socket>, Option<Presented>)> {
     let view = worker.view();
     if view.terminator(listener).is_none() {
         return Some((Stream::plain(socket), None));
     }
-    alarm.set(Which::Client, view.config.timeouts.handshake);
+    alarm.set(Which::Client, time.unwrap_or(view.config.timeouts.handshake));
     let shaken = secure(&view, listener, socket, alarm).await;
     match &shaken {
         Some((stream, _)) => {

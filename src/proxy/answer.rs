@@ -32,8 +32,6 @@ pub(super) struct Answered {
     pub(super) nothing_extra: bool,
     /// The client's connection may carry another request.
     pub(super) keep_client: bool,
-    /// The client finds the end of the body by the end of the connection.
-    pub(super) ends_by_close: bool,
     /// Both sides switched protocols; the bytes that the server sent behind its head.
     pub(super) tunnel: Option<Block>,
 }
@@ -72,22 +70,14 @@ pub(super) async fn answer<M: Machine>(exchange: &Exchange<'_, M>) -> Result<Ans
     let facts = head.facts;
     if facts.upgrade_websocket {
         give(exchange, head.out.filled()).await?;
-        return Ok(Answered {
-            facts,
-            nothing_extra: true,
-            keep_client: false,
-            ends_by_close: true,
-            tunnel: Some(rest),
-        });
+        return Ok(Answered { facts, nothing_extra: true, keep_client: false, tunnel: Some(rest) });
     }
     let mut body = Body::of(&head);
     relay(exchange, &mut body, head.out, &mut rest).await?;
-    let policy = head.policy;
     Ok(Answered {
         facts,
         nothing_extra: rest.is_empty(),
-        keep_client: policy.keep_alive,
-        ends_by_close: policy.body == OutgoingBody::UntilClose,
+        keep_client: head.policy.keep_alive,
         tunnel: None,
     })
 }
@@ -113,13 +103,25 @@ async fn final_head<M: Machine>(
                     if interims > INTERIM_MAX {
                         return Err(UpstreamFault::Malformed(Malformed::UpgradeUnasked).into());
                     }
-                    give(exchange, out.filled()).await?;
+                    give_interim(exchange, &out).await?;
                     continue;
                 }
             }
         }
         receive_head(exchange, block).await?;
     }
+}
+
+/// A client that was slow to take it costs the final head no time.
+async fn give_interim<M: Machine>(exchange: &Exchange<'_, M>, out: &Block) -> Result<(), NoAnswer> {
+    if out.is_empty() {
+        return Ok(());
+    }
+    give(exchange, out.filled()).await?;
+    if exchange.progress.request_whole.get() && !exchange.progress.client_ended.get() {
+        exchange.alarm.set(Which::Upstream, exchange.timeouts.response_head);
+    }
+    Ok(())
 }
 
 async fn receive_head<M: Machine>(
@@ -152,7 +154,11 @@ async fn receive_head<M: Machine>(
             }
             Ok(())
         }
-        Ok(Took::End) | Err(_) if !begun => Err(NoAnswer::Nothing),
+        // After an interim answer the server had the request.
+        Ok(Took::End) | Err(_) if !begun && exchange.progress.first_byte.get().is_none() => {
+            Err(NoAnswer::Nothing)
+        }
+        Ok(Took::End) | Err(_) if !begun => Err(UpstreamFault::ClosedBeforeHead.into()),
         Ok(Took::End) | Err(_) => Err(UpstreamFault::Truncated.into()),
     }
 }
@@ -180,9 +186,12 @@ fn read_head<M: Machine>(
     let mut policy = AnswerPolicy {
         version: request.version,
         body: OutgoingBody::choose(&facts, request.version),
-        keep_alive: request.keep_alive && !exchange.draining,
+        keep_alive: request.keep_alive && !exchange.last,
     };
     policy.keep_alive &= policy.body != OutgoingBody::UntilClose;
+    // A log-in ends with its upstream connection, and the client has to hear of it.
+    let upstream_stays = facts.keep_alive && facts.framing != Framing::UntilClose;
+    policy.keep_alive &= upstream_stays || !exchange.owned;
     let mut out = Block::small();
     let used = head.bytes;
     if facts.interim() && !facts.upgrade_websocket {
@@ -204,8 +213,8 @@ fn read_head<M: Machine>(
 
 /// Gives bytes to the client.
 async fn give<M: Machine>(exchange: &Exchange<'_, M>, bytes: &[u8]) -> Result<(), NoAnswer> {
-    exchange.alarm.set(Which::Upstream, exchange.timeouts.client_write_idle);
-    match exchange.client.give_all(bytes, exchange.alarm, Which::Upstream).await {
+    let patience = (Which::Upstream, exchange.timeouts.client_write_idle);
+    match exchange.client.give_all(bytes, exchange.alarm, patience).await {
         Ok(()) => {
             let so_far = exchange.progress.bytes_out.get();
             exchange.progress.bytes_out.set(so_far + bytes.len() as u64);
@@ -275,9 +284,10 @@ impl Body {
     }
 
     /// The server has ended the connection.
-    fn end(&mut self) -> Result<(), UpstreamFault> {
+    fn end(&mut self, properly: bool) -> Result<(), UpstreamFault> {
         match self.from {
-            Rest::UntilClose => {
+            // An end of the connection alone may be anybody's (RFC 9112 section 9.8).
+            Rest::UntilClose if properly => {
                 self.from = Rest::Whole(Vec::new());
                 Ok(())
             }
@@ -339,7 +349,7 @@ async fn relay_piece<M: Machine>(
 ) -> Result<(), NoAnswer> {
     let (mut block, ended) = receive(exchange, body).await?;
     if ended {
-        body.end()?;
+        body.end(exchange.upstream.ended_properly())?;
     }
     let (data, used) = body.next(&mut block)?;
     if body.is_whole() && used < block.len() {
@@ -362,7 +372,11 @@ async fn receive<M: Machine>(
     alarm.set(Which::Upstream, exchange.timeouts.response_body_idle);
     loop {
         let waited = alarm.until(Which::Upstream, |cx| upstream.poll_readable(cx)).await;
-        waited.map_err(|_| UpstreamFault::SlowBody)?;
+        if waited.is_err() {
+            let left = exchange.progress.client_ended.get();
+            let slow = UpstreamFault::SlowBody;
+            return Err(if left { ClientFault::Left.into() } else { slow.into() });
+        }
         let expected = body.expected();
         let mut block = if expected < SMALL_BYTES { Block::small() } else { Block::bulk() };
         let mut most = block.room_left();

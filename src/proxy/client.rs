@@ -28,6 +28,9 @@ const LINGER: Duration = Duration::from_secs(2);
 /// How much is read and thrown away meanwhile.
 const LINGER_BYTES_MAX: usize = 1024 * 1024;
 
+/// How long a client that will be refused anyway may take for its first head.
+const REFUSED_HEAD: Duration = Duration::from_secs(2);
+
 /// What becomes of the client connection after an answer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum After {
@@ -117,6 +120,7 @@ impl<M: Machine> Client<M> {
         let mut seen = 0;
         let mut begun = false;
         self.alarm.clear(Which::Upstream);
+        self.alarm.set(Which::Client, self.idle_time(first));
         loop {
             if let Some(mut inbox) = self.inbox.take().filter(|inbox| !inbox.is_empty()) {
                 if may_decide(inbox.filled(), seen) {
@@ -131,21 +135,35 @@ impl<M: Machine> Client<M> {
                 seen = inbox.len();
                 self.inbox = Some(inbox);
             }
-            if !begun {
-                let view = self.worker.view();
-                let timeouts = &view.config.timeouts;
-                let idle = seen == 0 && !first;
-                begun = seen > 0;
-                let length = if idle { timeouts.client_idle } else { timeouts.client_head };
-                self.alarm.set(Which::Client, length);
+            // The time for a head runs from its first byte, also from the first byte of the record
+            // that it will be in, and is not given anew.
+            if !begun && (seen > 0 || self.stream.holds_bytes()) {
+                begun = true;
+                let head = self.worker.view().config.timeouts.client_head;
+                self.alarm.set(Which::Client, head);
             }
-            self.more(seen > 0).await?;
+            self.more(seen > 0, first).await?;
+        }
+    }
+
+    /// How long a client may wait before it begins a request. One that is tied to an upstream
+    /// connection goes first, before the server ends that.
+    fn idle_time(&self, first: bool) -> Duration {
+        let view = self.worker.view();
+        let timeouts = &view.config.timeouts;
+        match (first, self.pins.is_empty()) {
+            (true, _) if self.refused.is_some() => REFUSED_HEAD,
+            (true, _) => timeouts.client_head,
+            (false, true) => timeouts.client_idle,
+            (false, false) => timeouts.client_idle.min(timeouts.upstream_idle),
         }
     }
 
     /// Waits for more of a head and reads it.
-    async fn more(&mut self, begun: bool) -> Result<(), NoHead> {
-        let waited = self.alarm.until(Which::Client, |cx| self.poll_wait(begun, cx)).await;
+    async fn more(&mut self, begun: bool, first: bool) -> Result<(), NoHead> {
+        // A client that was let in gets its first answer even if we are about to stop.
+        let may_go = !begun && !first;
+        let waited = self.alarm.until(Which::Client, |cx| self.poll_wait(may_go, cx)).await;
         match waited {
             Ok(Ok(())) => {}
             Ok(Err(why)) => return Err(why),
@@ -173,11 +191,11 @@ impl<M: Machine> Client<M> {
         }
     }
 
-    fn poll_wait(&self, begun: bool, cx: &mut Context<'_>) -> Poll<Result<(), NoHead>> {
+    fn poll_wait(&self, may_go: bool, cx: &mut Context<'_>) -> Poll<Result<(), NoHead>> {
         if self.stream.poll_readable(cx).is_ready() {
             return Poll::Ready(Ok(()));
         }
-        if !begun && self.worker.draining() {
+        if may_go && self.worker.draining() {
             return Poll::Ready(Err(NoHead::Ended));
         }
         if self.pins.iter().any(|pin| pin.stream.poll_readable(cx).is_ready()) {

@@ -45,7 +45,10 @@ pub(super) struct Exchange<'x, M: Machine> {
     pub(super) timeouts: &'x Timeouts,
     pub(super) request: RequestFacts,
     pub(super) body_bytes_max: u64,
-    pub(super) draining: bool,
+    /// The upstream connection is, or will be, this client's alone.
+    pub(super) owned: bool,
+    /// The client's connection ends with this exchange.
+    pub(super) last: bool,
     pub(super) progress: Progress,
 }
 
@@ -86,9 +89,7 @@ pub(super) async fn forward<M: Machine>(client: &mut Client<M>, mut plan: Plan) 
             Err(failure) => return refuse(client, plan, failure).await,
         };
         plan.record.reused = lease.reused;
-        let mut inbox = client.inbox.take();
-        let (attempt, progress) = attempt(client, &mut plan, &lease, &mut inbox, pinned).await;
-        client.inbox = inbox;
+        let (attempt, progress) = attempt(client, &mut plan, &lease, pinned).await;
         note_progress(&mut plan, &progress);
         match attempt {
             Attempt::Again => fresh = true,
@@ -119,14 +120,17 @@ async fn take_lease<M: Machine>(
 }
 
 async fn attempt<M: Machine>(
-    client: &Client<M>,
+    client: &mut Client<M>,
     plan: &mut Plan,
     lease: &Lease<M::Socket>,
-    inbox: &mut Option<Block>,
     pinned: bool,
 ) -> (Attempt, Progress) {
+    let last = client.worker.draining() || (plan.request.upgrade_websocket && sent_early(client));
+    let mut inbox = client.inbox.take();
     // To the tick, which is exact enough for what may be tried again.
     let written = client.worker.alarms.now();
+    // What was set for connecting is not for the request.
+    client.alarm.clear(Which::Upstream);
     let exchange = Exchange {
         worker: &client.worker,
         client: &client.stream,
@@ -135,10 +139,11 @@ async fn attempt<M: Machine>(
         timeouts: &plan.view.config.table.rules()[plan.rule.0 as usize].terms.timeouts,
         request: plan.request,
         body_bytes_max: plan.body_bytes_max,
-        draining: client.worker.draining(),
+        owned: pinned || plan.request.credential == Credential::Connection,
+        last,
         progress: Progress::default(),
     };
-    let attempt = match both_ways(&exchange, &mut plan.head, inbox).await {
+    let attempt = match both_ways(&exchange, &mut plan.head, &mut inbox).await {
         Ok(answered) => Attempt::Answered(answered),
         Err(NoAnswer::Nothing) => {
             let ago = Duration::from_nanos(client.worker.alarms.now().since(written));
@@ -152,7 +157,9 @@ async fn attempt<M: Machine>(
         }
         Err(NoAnswer::Failure(failure)) => Attempt::Failed(failure),
     };
-    (attempt, exchange.progress)
+    let progress = exchange.progress;
+    client.inbox = inbox;
+    (attempt, progress)
 }
 
 /// Both directions at once, until there is an answer or a reason why there is none.
@@ -167,6 +174,7 @@ async fn both_ways<M: Machine>(
     let first = poll_fn(|cx| {
         if !up_ended && let Poll::Ready(cut) = up.as_mut().poll(cx) {
             up_ended = true;
+            exchange.alarm.clear(Which::Client);
             // A server that does not take the rest may have answered already, and a client that
             // has its answer begun may leave the rest of its request away.
             if let Cut::Failure(failure) = cut
@@ -224,9 +232,9 @@ async fn finish<M: Machine>(
 ) -> After {
     let request_whole = progress.request_whole.get();
     // After a refused upgrade, what the client sent early was meant for the new protocol.
-    let sent_early = || client.inbox.is_some() || client.stream.socket().has_news();
-    let early_tunnel = plan.request.upgrade_websocket && sent_early();
-    let ending = Ending { request_whole, nothing_extra: answered.nothing_extra, pinned };
+    let early_tunnel = plan.request.upgrade_websocket && sent_early(client);
+    let nothing_extra = answered.nothing_extra && !lease.stream.holds_bytes();
+    let ending = Ending { request_whole, nothing_extra, pinned };
     let keep = answered.keep_client && request_whole && !early_tunnel;
     let keep = match settle(&plan.request, &answered.facts, ending) {
         Settled::Reuse => {
@@ -234,7 +242,7 @@ async fn finish<M: Machine>(
             keep
         }
         Settled::Pin if keep => {
-            client.pins.push(Pin::new(lease));
+            client.pins.push(Pin::new(lease, &plan));
             true
         }
         Settled::Pin => false,
@@ -242,11 +250,13 @@ async fn finish<M: Machine>(
         Settled::Close => keep && !pinned && plan.request.credential != Credential::Connection,
     };
     client.close_record(plan.record, plan.begun);
-    match (keep, request_whole) {
-        (true, _) => After::Next,
-        (false, _) if answered.ends_by_close => After::Close,
-        (false, _) => After::Linger,
-    }
+    if keep { After::Next } else { After::Linger }
+}
+
+/// Whether the client has sent more than its request.
+fn sent_early<M: Machine>(client: &Client<M>) -> bool {
+    client.inbox.as_ref().is_some_and(|inbox| !inbox.is_empty())
+        || client.stream.socket().has_news()
 }
 
 async fn switch<M: Machine>(
@@ -298,7 +308,9 @@ async fn refuse_with<M: Machine>(
     failure: Failure,
     keep: bool,
 ) -> After {
-    let keep = keep && plan.request.keep_alive && !client.worker.draining();
+    // Nobody knows what follows an upgrade that was not answered.
+    let keep = keep && plan.request.keep_alive && !plan.request.upgrade_websocket;
+    let keep = keep && !client.worker.draining();
     let id = plan.record.id;
     let (sent, after) = tell_failure(client, failure, Some(&plan.request), id, keep).await;
     let mut record = plan.record;

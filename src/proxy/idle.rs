@@ -11,6 +11,9 @@ use crate::pool::Shelf;
 
 use super::stream::Stream;
 
+/// Hosts that one server's idle connections are kept for, where they are told apart.
+const HOSTS_MAX: usize = 64;
+
 /// Equal connections, the one that was used last on top.
 type Pile<S> = Vec<Waiting<S>>;
 
@@ -68,7 +71,7 @@ impl<S: Socket> Idle<S> {
         (until, most): (Moment, usize),
         cx: &mut Context<'_>,
     ) {
-        if stream.poll_readable(cx).is_ready() {
+        if stream.poll_readable(cx).is_ready() || self.too_many_hosts(shelf, host) {
             return;
         }
         self.with_pile(shelf, host, |pile| {
@@ -76,6 +79,14 @@ impl<S: Socket> Idle<S> {
                 pile.push(Waiting { stream, until });
             }
         });
+    }
+
+    /// Clients choose the hosts, so their number is bounded.
+    fn too_many_hosts(&self, shelf: Shelf, host: Option<&[u8]>) -> bool {
+        let Some(host) = host else { return false };
+        let named = self.named.borrow();
+        let by_host = named.get(&shelf);
+        by_host.is_some_and(|hosts| hosts.len() >= HOSTS_MAX && !hosts.contains_key(host))
     }
 
     fn with_pile<T>(

@@ -20,8 +20,11 @@ use crate::tls::{
     Connector, ConnectorSettings, Identity, Presented, Roots, Terminator, TicketSecrets,
 };
 
-/// Descriptors for everything that is no connection: rings, listeners, logs.
-const RESERVED_FILES: u64 = 256;
+/// Descriptors for everything that is no connection and no listener: rings, timers, logs.
+const RESERVED_FILES: u64 = 128;
+
+/// Descriptors of a worker's listening socket, with its spares.
+const FILES_PER_DOOR: u64 = 12;
 
 /// The Config in force with what hangs on it.
 #[derive(Debug)]
@@ -109,7 +112,7 @@ impl Live {
             pools.push(LivePool::new(settings, registry, resolve)?);
         }
         let clients_max =
-            config.limits.clients_max.map_or_else(clients_max_auto, |max| max as usize);
+            config.limits.clients_max.map_or_else(|| clients_max_auto(&config), |max| max as usize);
         Ok(Self { generation, config, clients_max, terminators, presented, pools })
     }
 
@@ -133,8 +136,11 @@ impl Live {
 }
 
 /// As many clients as there are descriptors for, with an upstream connection for each.
-fn clients_max_auto() -> usize {
-    usize::try_from(net::open_file_limit().saturating_sub(RESERVED_FILES) / 2).unwrap_or(usize::MAX)
+fn clients_max_auto(config: &Config) -> usize {
+    let places: usize = config.listeners.iter().map(|listener| listener.addresses.len()).sum();
+    let doors = (places * net::usable_cores().len()) as u64 * FILES_PER_DOOR;
+    let left = net::open_file_limit().saturating_sub(RESERVED_FILES + doors);
+    usize::try_from(left / 2).unwrap_or(usize::MAX)
 }
 
 /// Numbers for sets of certificates, and what clients are shown for each.

@@ -102,10 +102,10 @@ fn choose<M: Machine>(client: &Client<M>, plan: &Plan, tried: u64) -> Option<usi
     pick(pool.servers.len(), candidate, pool.settings.balance, client.worker.next_turn())
 }
 
-/// The request's Host, where the server is verified by it.
-fn own_host<'p>(plan: &'p Plan, server: &LiveServer) -> Option<&'p [u8]> {
+/// The name in the request's Host, where the server is verified by it.
+fn own_host(plan: &Plan, server: &LiveServer) -> Option<Vec<u8>> {
     let by_host = server.tls.as_ref().is_some_and(|tls| tls.name.is_none());
-    by_host.then(|| plan.record.text(Text::Host))
+    by_host.then(|| without_port(plan.record.text(Text::Host)).to_ascii_lowercase())
 }
 
 async fn take_idle<M: Machine>(
@@ -115,8 +115,9 @@ async fn take_idle<M: Machine>(
 ) -> Option<Stream<M::Socket>> {
     let server = busy.server();
     let idle = &client.worker.idle;
+    let host = own_host(plan, server);
     loop {
-        let taken = poll_fn(|cx| Poll::Ready(idle.take(server.shelf, own_host(plan, server), cx)));
+        let taken = poll_fn(|cx| Poll::Ready(idle.take(server.shelf, host.as_deref(), cx)));
         let stream = taken.await?;
         // A request that must not be sent twice is worth one more look.
         if plan.may_be_repeated || !stream.socket().has_news() {
@@ -133,7 +134,8 @@ pub(super) async fn give_back<M: Machine>(
 ) {
     let server = lease.busy.server();
     let pool = &plan.view.pool(plan.pool).settings;
-    let place = (server.shelf, own_host(plan, server));
+    let host = own_host(plan, server);
+    let place = (server.shelf, host.as_deref());
     let until = client.worker.alarms.now() + pool.timeouts.upstream_idle;
     let mut stream = Some(lease.stream);
     poll_fn(|cx| {
@@ -212,13 +214,16 @@ pub(super) struct Pin<S> {
     view: View,
     pool: PoolId,
     server: usize,
+    /// The name that the server was verified by, if that was the request's own.
+    host: Option<Vec<u8>>,
 }
 
 impl<S> Pin<S> {
     /// Ties a connection to its client.
-    pub(super) fn new(lease: Lease<S>) -> Self {
+    pub(super) fn new(lease: Lease<S>, plan: &Plan) -> Self {
+        let host = own_host(plan, lease.busy.server());
         let Busy { ref view, pool, server } = lease.busy;
-        Self { stream: lease.stream, view: view.clone(), pool, server }
+        Self { stream: lease.stream, view: view.clone(), pool, server, host }
     }
 
     fn pool_name(&self) -> &str {
@@ -232,8 +237,13 @@ pub(super) async fn take_pin<M: Machine>(
     plan: &mut Plan,
 ) -> Option<Result<Lease<M::Socket>, UpstreamFault>> {
     let wanted = &plan.view.pool(plan.pool).settings.name;
-    let at = client.pins.iter().position(|pin| pin.pool_name() == wanted)?;
-    let Pin { stream, view, pool, server } = client.pins.swap_remove(at);
+    let host = without_port(plan.record.text(Text::Host));
+    let fits = |pin: &Pin<_>| {
+        let same = |pinned: &Vec<u8>| pinned.eq_ignore_ascii_case(host);
+        pin.pool_name() == wanted && pin.host.as_ref().is_none_or(same)
+    };
+    let at = client.pins.iter().position(fits)?;
+    let Pin { stream, view, pool, server, .. } = client.pins.swap_remove(at);
     let quiet = poll_fn(|cx| Poll::Ready(stream.poll_readable(cx).is_pending())).await;
     if !quiet || stream.socket().has_news() {
         return Some(Err(UpstreamFault::PinLost));

@@ -138,9 +138,8 @@ pub(super) async fn reply<M: Machine>(client: &mut Client<M>, mut reply: Reply) 
     };
     let out = own.write(&client.worker, Some(&request), keep);
     let status = own.status;
-    let timeout = reply.view.config.timeouts.client_write_idle;
-    client.alarm.set(Which::Upstream, timeout);
-    let given = client.stream.give_all(out.filled(), &client.alarm, Which::Upstream).await;
+    let patience = (Which::Upstream, reply.view.config.timeouts.client_write_idle);
+    let given = client.stream.give_all(out.filled(), &client.alarm, patience).await;
     reply.record.bytes_out = out.len() as u64;
     reply.record.status = status;
     client.close_record(reply.record, reply.begun);
@@ -170,8 +169,8 @@ pub(super) async fn tell_failure<M: Machine>(
         own.fields = "Retry-After: 5\r\n".to_owned();
     }
     let out = own.write(&client.worker, request, keep);
-    client.alarm.set(Which::Upstream, client.worker.view().config.timeouts.client_write_idle);
-    match client.stream.give_all(out.filled(), &client.alarm, Which::Upstream).await {
+    let patience = (Which::Upstream, client.worker.view().config.timeouts.client_write_idle);
+    match client.stream.give_all(out.filled(), &client.alarm, patience).await {
         Ok(()) => (out.len(), if keep { After::Next } else { After::Linger }),
         Err(_) => (0, After::Close),
     }

@@ -8,6 +8,7 @@ use std::cell::RefCell;
 use std::io;
 use std::net::Shutdown;
 use std::task::{Context, Poll};
+use std::time::Duration;
 
 use crate::net::{BULK_BYTES, Block, SMALL_BYTES, Socket};
 use crate::tls::{Received, SEALED_EXTRA_BYTES, Session, TlsFault};
@@ -16,6 +17,9 @@ use super::alarm::{Alarm, TimedOut, Which};
 
 /// Plaintext bytes of a full TLS record.
 const RECORD_BYTES: usize = 16 * 1024;
+
+/// Type, version and length of a TLS record (RFC 8446 section 5.1).
+const HEADER_BYTES: usize = 5;
 
 /// What taking found.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -152,37 +156,56 @@ impl<S: Socket> Stream<S> {
     /// Ready when a `take` would find something.
     pub(super) fn poll_readable(&self, cx: &mut Context<'_>) -> Poll<()> {
         match &self.tls {
-            Some(tls) if tls.borrow().early.is_some() => Poll::Ready(()),
+            // What has come already is not announced by the socket again.
+            Some(tls) if tls.borrow().has_news() => Poll::Ready(()),
             _ => self.socket.poll_readable(cx),
         }
     }
 
-    /// Gives all of `bytes`, waiting for the peer to take them until the deadline.
+    /// Whether the peer said that it ended; over TLS a connection that just ends was cut.
+    pub(super) fn ended_properly(&self) -> bool {
+        self.tls.as_ref().is_none_or(|tls| tls.borrow().session.is_ended())
+    }
+
+    /// Whether bytes were read that no `take` has delivered.
+    pub(super) fn holds_bytes(&self) -> bool {
+        self.tls.as_ref().is_some_and(|tls| {
+            let tls = tls.borrow();
+            tls.early.is_some() || tls.incoming.is_some()
+        })
+    }
+
+    /// Gives all of `bytes`. The peer has `patience` to take some, each time anew; the deadline is
+    /// touched only if it does not take all at once.
     pub(super) async fn give_all(
         &self,
         mut bytes: &[u8],
         alarm: &Alarm,
-        which: Which,
+        (which, patience): (Which, Duration),
     ) -> Result<(), Broken> {
-        while !bytes.is_empty() {
+        loop {
             let given = self.give(bytes)?;
             bytes = bytes.get(given..).unwrap_or_default();
-            if given == 0 {
+            if bytes.is_empty() && self.flush()? {
+                return Ok(());
+            }
+            if given == 0 || bytes.is_empty() {
+                alarm.set(which, patience);
                 alarm.until(which, |cx| self.socket.poll_writable(cx)).await?;
             }
         }
-        self.flush_all(alarm, which).await
     }
 
+    fn flush(&self) -> Result<bool, Broken> {
+        self.tls.as_ref().map_or(Ok(true), |tls| tls.borrow_mut().flush(&self.socket))
+    }
+
+    /// Sends what is sealed, until the deadline that is set.
     async fn flush_all(&self, alarm: &Alarm, which: Which) -> Result<(), Broken> {
-        let Some(tls) = &self.tls else { return Ok(()) };
-        loop {
-            let flushed = tls.borrow_mut().flush(&self.socket)?;
-            if flushed {
-                return Ok(());
-            }
+        while !self.flush()? {
             alarm.until(which, |cx| self.socket.poll_writable(cx)).await?;
         }
+        Ok(())
     }
 
     /// Gives some of `bytes`; 0 if none are taken now.
@@ -209,9 +232,23 @@ impl<S: Socket> Stream<S> {
     }
 }
 
+/// How much of a record is there, and how much of it is missing.
+fn record_begun(incoming: &Block) -> (usize, usize) {
+    let held = incoming.len();
+    let whole = match incoming.filled() {
+        [_, _, _, high, low, ..] => HEADER_BYTES + usize::from(u16::from_be_bytes([*high, *low])),
+        _ => HEADER_BYTES,
+    };
+    (held, whole.saturating_sub(held).max(1))
+}
+
 impl Tls {
-    /// Plaintext is never longer than its ciphertext, so what is read now fits into `most`; only
-    /// a record that began before may go beyond it, by less than its own length.
+    fn has_news(&self) -> bool {
+        self.early.is_some() || self.session.is_ended()
+    }
+
+    /// Plaintext is never longer than its ciphertext, so what is read now fits into `most`, unless
+    /// the record that has begun is longer: `into` then grows by that.
     fn take<S: Socket>(
         &mut self,
         socket: &S,
@@ -222,8 +259,8 @@ impl Tls {
         if let Some(early) = self.early.take() {
             into.put(early.filled());
         }
-        let held = self.incoming.as_ref().map_or(0, Block::len);
-        let read = self.read(socket, most.saturating_sub(held).clamp(1, BULK_BYTES))?;
+        let (held, missing) = self.incoming.as_ref().map_or((0, HEADER_BYTES), record_begun);
+        let read = self.read(socket, most.saturating_sub(held).max(missing).min(BULK_BYTES))?;
         let ended = self.work_off(into)?.ended;
         match into.len() - before {
             0 if ended || read == Took::End => Ok(Took::End),

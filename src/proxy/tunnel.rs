@@ -94,7 +94,7 @@ impl<S: Socket> Way<'_, S> {
 
     async fn give(&self, block: &Block) -> bool {
         self.moved.set(self.moved.get() + block.len() as u64);
-        self.alarm.set(Which::Upstream, self.timeouts.tunnel_idle);
-        self.to.give_all(block.filled(), self.alarm, Which::Upstream).await.is_ok()
+        let patience = (Which::Upstream, self.timeouts.tunnel_idle);
+        self.to.give_all(block.filled(), self.alarm, patience).await.is_ok()
     }
 }

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use crate::exchange::{ClientFault, Failure};
 use crate::http::{Chunked, Framing, chunk_size_line};
-use crate::net::{BULK_BYTES, Block, Machine, SMALL_BYTES};
+use crate::net::{BULK_BYTES, Block, Machine, SMALL_BYTES, Socket};
 
 use super::alarm::Which;
 use super::forward::Exchange;
@@ -14,6 +14,9 @@ use super::stream::{Broken, Took};
 
 /// A client that has ended its direction may be gone; the answer may take this long then.
 const HALF_CLOSED_GRACE: Duration = Duration::from_secs(2);
+
+/// What a client may send ahead while its answer is awaited; a TLS record more may be taken.
+const AHEAD_BYTES_MAX: usize = SMALL_BYTES - 1024;
 
 /// A server that takes no more of a request has this long to say why.
 const LAST_WORD: Duration = Duration::from_secs(5);
@@ -59,8 +62,7 @@ pub(super) async fn upload<M: Machine>(
         exchange.alarm.set(Which::Upstream, exchange.timeouts.response_head);
     }
     if exchange.request.upgrade_websocket {
-        // What the client says now belongs to whoever the answer makes its owner.
-        return pending().await;
+        return watch_untouched(exchange).await;
     }
     watch(exchange, inbox).await
 }
@@ -96,15 +98,15 @@ async fn send_request<M: Machine>(
 /// what the server thinks of the request comes as its answer.
 async fn invite<M: Machine>(exchange: &Exchange<'_, M>) -> Result<(), Cut> {
     const CONTINUE: &[u8] = b"HTTP/1.1 100 Continue\r\n\r\n";
-    exchange.alarm.set(Which::Client, exchange.timeouts.client_write_idle);
-    let given = exchange.client.give_all(CONTINUE, exchange.alarm, Which::Client).await;
+    let patience = (Which::Client, exchange.timeouts.client_write_idle);
+    let given = exchange.client.give_all(CONTINUE, exchange.alarm, patience).await;
     given.map_err(|_| ClientFault::Left.into())
 }
 
 /// Gives bytes to the server. Its own silence is judged by the answer's deadline.
 async fn give<M: Machine>(exchange: &Exchange<'_, M>, bytes: &[u8]) -> Result<(), Cut> {
-    exchange.alarm.set(Which::Client, exchange.timeouts.client_write_idle);
-    match exchange.upstream.give_all(bytes, exchange.alarm, Which::Client).await {
+    let patience = (Which::Client, exchange.timeouts.client_write_idle);
+    match exchange.upstream.give_all(bytes, exchange.alarm, patience).await {
         Ok(()) => Ok(()),
         Err(Broken::TimedOut | Broken::Socket(_) | Broken::Tls(_)) => Err(Cut::ServerStopped),
     }
@@ -259,16 +261,23 @@ pub(super) fn put_last_chunk(trailers: &[u8], out: &mut Block) {
     out.put(b"\r\n");
 }
 
+/// Notices when a client leaves that waits for an upgrade. What it says meanwhile belongs to whoever
+/// the answer makes its owner, so it is not taken.
+async fn watch_untouched<M: Machine>(exchange: &Exchange<'_, M>) -> Cut {
+    poll_fn(|cx| exchange.client.poll_readable(cx)).await;
+    if exchange.client.socket().has_ended() { ClientFault::Left.into() } else { pending().await }
+}
+
 /// Notices when a client leaves that waits for its answer; keeps what it sends in advance.
 async fn watch<M: Machine>(exchange: &Exchange<'_, M>, inbox: &mut Option<Block>) -> Cut {
     loop {
         poll_fn(|cx| exchange.client.poll_readable(cx)).await;
         let block = inbox.get_or_insert_with(Block::small);
-        let room = block.room_left();
-        if room == 0 {
+        if block.len() >= AHEAD_BYTES_MAX {
             // A client that is this far ahead waits until its turn.
             return pending().await;
         }
+        let room = block.room_left();
         match exchange.client.take(block, room) {
             Ok(Took::Bytes(_)) => {}
             Ok(Took::Nothing) => {
@@ -281,7 +290,10 @@ async fn watch<M: Machine>(exchange: &Exchange<'_, M>, inbox: &mut Option<Block>
                     *inbox = None;
                 }
                 exchange.progress.client_ended.set(true);
-                exchange.alarm.set_no_later(Which::Upstream, HALF_CLOSED_GRACE);
+                // Whoever takes an answer that has begun is still there.
+                if !exchange.progress.answer_begun.get() {
+                    exchange.alarm.set_no_later(Which::Upstream, HALF_CLOSED_GRACE);
+                }
                 return pending().await;
             }
             Err(_) => return ClientFault::Left.into(),

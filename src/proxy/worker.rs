@@ -15,6 +15,7 @@ use rtrb::{Consumer, Producer, RingBuffer};
 use crate::http::Sink;
 use crate::net::{Block, Machine, Moment};
 use crate::observe::{Counters, Notices, Record};
+use crate::tls::TicketSecrets;
 
 use super::alarm::Alarms;
 use super::idle::Idle;
@@ -37,6 +38,8 @@ pub struct Shared {
     pub clients: AtomicUsize,
     /// Sentences for the service's log.
     pub notices: Notices,
+    /// What session tickets are sealed under.
+    pub tickets: Arc<TicketSecrets>,
     /// The next record's number.
     pub first_id: AtomicU64,
 }
@@ -44,12 +47,13 @@ pub struct Shared {
 impl Shared {
     /// Starts with `live` in force; `seed` makes record numbers differ from run to run.
     #[must_use]
-    pub fn new(live: Live, seed: u64) -> Arc<Self> {
+    pub fn new(live: Live, tickets: Arc<TicketSecrets>, seed: u64) -> Arc<Self> {
         Arc::new(Self {
             live: Arc::new(ArcSwap::from_pointee(live)),
             draining: AtomicBool::new(false),
             clients: AtomicUsize::new(0),
             notices: Notices::default(),
+            tickets,
             first_id: AtomicU64::new(seed),
         })
     }

@@ -116,13 +116,31 @@ fn chain_verifier(
             store.add_parsable_certificates(found.certs);
         }
         Roots::These(certificates) => {
-            for certificate in certificates {
+            for certificate in certificates.iter().filter(|one| is_authority(one)) {
                 store.add(certificate.clone()).map_err(|e| format!("not an authority: {e}"))?;
+            }
+            if store.is_empty() && !certificates.is_empty() {
+                return Ok(None);
             }
         }
     }
     let built = WebPkiServerVerifier::builder_with_provider(Arc::new(store), provider()).build();
     built.map(Some).map_err(|_| "there is no authority to trust".to_owned())
+}
+
+/// A server's own certificate in the file vouches for itself only: the library would take it for an
+/// authority over every name.
+fn is_authority(certificate: &CertificateDer<'_>) -> bool {
+    let Ok((_, parsed)) = x509_parser::parse_x509_certificate(certificate) else { return false };
+    match parsed.basic_constraints() {
+        Ok(Some(constraints)) => constraints.value.ca,
+        // Authorities of the first version have no extensions; they sign themselves.
+        Ok(None) => {
+            parsed.version() == x509_parser::x509::X509Version::V1
+                && parsed.subject() == parsed.issuer()
+        }
+        Err(_) => false,
+    }
 }
 
 #[derive(Debug)]

@@ -15,6 +15,9 @@ use super::{Session, TlsFault, provider};
 /// Most bytes of a client's greeting; more is refused before anything is believed.
 const GREETING_BYTES_MAX: usize = 16 * 1024;
 
+/// The record of a fatal alert `unrecognized_name` (RFC 6066 section 3), before any keys.
+const UNRECOGNIZED_NAME: [u8; 7] = [21, 3, 3, 0, 2, 2, 112];
+
 /// The number of a set of certificates: two sites with the same number may share a connection.
 pub type Presented = u32;
 
@@ -151,6 +154,7 @@ impl Terminator {
         };
         let name = accepted.client_hello().server_name().map(str::to_ascii_lowercase);
         let Some(identity) = self.find(name.as_deref()) else {
+            output.extend_from_slice(&UNRECOGNIZED_NAME);
             return Err(TlsFault(rustls::Error::General("no certificate to show".to_owned())));
         };
         let connection = UnbufferedServerConnection::new(Arc::clone(&identity.config));

@@ -59,6 +59,8 @@ trait Engine {
         &'c mut self,
         incoming: &'i mut [u8],
     ) -> UnbufferedStatus<'c, 'i, Self::Data>;
+
+    fn has_shaken_hands(&self) -> bool;
 }
 
 impl Engine for UnbufferedServerConnection {
@@ -70,6 +72,10 @@ impl Engine for UnbufferedServerConnection {
     ) -> UnbufferedStatus<'c, 'i, Self::Data> {
         self.process_tls_records(incoming)
     }
+
+    fn has_shaken_hands(&self) -> bool {
+        !self.is_handshaking()
+    }
 }
 
 impl Engine for UnbufferedClientConnection {
@@ -80,6 +86,10 @@ impl Engine for UnbufferedClientConnection {
         incoming: &'i mut [u8],
     ) -> UnbufferedStatus<'c, 'i, Self::Data> {
         self.process_tls_records(incoming)
+    }
+
+    fn has_shaken_hands(&self) -> bool {
+        !self.is_handshaking()
     }
 }
 
@@ -147,6 +157,12 @@ impl Session {
         self.established
     }
 
+    /// The peer has said that nothing follows.
+    #[must_use]
+    pub fn is_ended(&self) -> bool {
+        self.ended
+    }
+
     /// Whether this handshake took up an earlier session.
     #[must_use]
     pub fn is_resumed(&self) -> bool {
@@ -184,14 +200,10 @@ fn receive<E: Engine>(
             Ok(ConnectionState::TransmitTlsData(sent)) => sent.done(),
             Ok(ConnectionState::PeerClosed | ConnectionState::Closed) => {
                 received.ended = true;
-                return Ok(received);
+                break;
             }
-            Ok(ConnectionState::WriteTraffic(_)) => {
-                received.established = true;
-                return Ok(received);
-            }
-            // Early data is never offered; a state that we do not know asks for more bytes.
-            Ok(_) => return Ok(received),
+            // Early data is never offered; any other state asks for more bytes.
+            Ok(_) => break,
             Err(error) => {
                 let rest = incoming.get_mut(received.used..).unwrap_or_default();
                 take_alert(engine, rest, output);
@@ -199,6 +211,9 @@ fn receive<E: Engine>(
             }
         }
     }
+    // The peer may have ended in the same breath in which it finished.
+    received.established = engine.has_shaken_hands();
+    Ok(received)
 }
 
 /// After an error the alert that explains it waits to be encoded. `rest` is what was not used: the

@@ -221,9 +221,6 @@ port = {port}
 servers = [\"{origin}\"]
 idle_max = {idle}
 {pool_tls}
-[limits]
-clients_per_address_max = 20000
-
 [timeouts]
 client_idle = \"600s\"
 
