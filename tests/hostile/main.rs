@@ -10,7 +10,12 @@
 
 mod answer;
 mod collector;
+mod dice;
 mod malformed;
+mod mutate;
+mod mutations;
+mod oracle;
 mod process;
 mod stage;
 mod tables;
+mod words;
