@@ -188,8 +188,9 @@ impl Wire {
             if bodiless {
                 return Ok((Vec::new(), at));
             }
-            self.until(at + length)?;
-            return Ok((self.buffer[at..at + length].to_vec(), at + length));
+            let end = at.saturating_add(length);
+            self.until(end)?;
+            return Ok((self.buffer[at..end].to_vec(), end));
         }
         if bodiless {
             return Ok((Vec::new(), at));

@@ -9,13 +9,16 @@
 //! dice start, and `GATEHOUSE_FUZZ_ROUND` repeats a single one of them.
 
 mod answer;
+mod answers;
 mod collector;
 mod dice;
 mod malformed;
 mod mutate;
 mod mutations;
 mod oracle;
+mod origin;
 mod process;
+mod proper;
 mod stage;
 mod tables;
 mod words;

@@ -118,9 +118,8 @@ enum Took {
 fn compare(answer: &Answer, request: &Request) -> Result<Took, String> {
     match answer.seen() {
         Some(seen) if seen == request.seen => Ok(Took::Same),
-        // Apache takes slashes at the front of a target for one. Rules are matched as if they were.
-        Some(seen) if request.one_slash().is_some_and(|other| other == seen) => {
-            Ok(Took::Refused("reads leading slashes as one".to_owned()))
+        Some(seen) if request.is_but_for_slashes(&seen) => {
+            Ok(Took::Refused("respells a target that begins with `//`".to_owned()))
         }
         Some(seen) => Err(format!("we read [{}], it read [{seen}]", request.seen)),
         None if answer.status >= 400 => Ok(Took::Refused(format!("status {}", answer.status))),

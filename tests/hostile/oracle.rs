@@ -45,12 +45,14 @@ impl Request {
         }
     }
 
-    /// The same with one slash for all that the target begins with, if there are several.
-    pub(crate) fn one_slash(&self) -> Option<String> {
-        let rest = self.target.iter().position(|byte| *byte != b'/').unwrap_or(self.target.len());
-        let (method, rest_of_line) = self.seen.split_once(' ')?;
-        let after = rest_of_line.get(rest..).filter(|_| rest > 1)?;
-        Some(format!("{method} /{after}"))
+    /// Apache brings the path of a target that begins with `//` into its own form before it passes
+    /// it on, whatever it is told. Rules are matched in such a form too.
+    pub(crate) fn is_but_for_slashes(&self, seen: &str) -> bool {
+        let but_target = |text: &str| {
+            let words = text.split(' ').enumerate().filter(|(at, _)| *at != 1);
+            words.map(|(_, word)| word.to_owned()).collect::<Vec<_>>()
+        };
+        self.target.starts_with(b"//") && but_target(seen) == but_target(&self.seen)
     }
 }
 
