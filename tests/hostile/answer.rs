@@ -8,11 +8,14 @@ use std::time::Duration;
 /// Longer than any step of a test takes; whoever waits so long has found something.
 const PATIENCE: Duration = Duration::from_secs(15);
 
+/// Names and values as they came.
+type Fields = Vec<(String, Vec<u8>)>;
+
 /// A final answer, whole.
 #[derive(Clone, Debug)]
 pub(crate) struct Answer {
     pub(crate) status: u16,
-    fields: Vec<(String, Vec<u8>)>,
+    fields: Fields,
     pub(crate) body: Vec<u8>,
     /// The statuses of the interim answers before it.
     pub(crate) interim: Vec<u16>,
@@ -257,7 +260,7 @@ impl Wire {
 }
 
 /// Status and fields of a head without its last two line ends.
-fn read_head(head: &[u8]) -> Result<(u16, Vec<(String, Vec<u8>)>), &'static str> {
+fn read_head(head: &[u8]) -> Result<(u16, Fields), &'static str> {
     let mut lines = head.split(|byte| *byte == b'\n').peekable();
     let mut next = || -> Result<Option<&[u8]>, &'static str> {
         let Some(line) = lines.next() else { return Ok(None) };

@@ -2,12 +2,13 @@
 //! that it did not get all; and the next client gets what it asked for.
 
 use super::answer::{Got, Wire};
+use super::odd_answers;
 use super::origin::{Line, Origin, good};
 use super::stage::{Gatehouse, free_port};
 
 /// How the client asks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Ask {
+pub(crate) enum Ask {
     Get,
     Head,
     /// HTTP/1.0.
@@ -38,7 +39,7 @@ use Ask::{Get, Head, Old, OldKeep, Upgrade};
 
 /// What the client may get.
 #[derive(Clone, Copy, Debug)]
-enum Due {
+pub(crate) enum Due {
     /// An answer of ours with this status.
     Own(u16),
     /// It sees that something is missing, or an answer of ours.
@@ -53,16 +54,14 @@ use Due::{Cut, Own, Switch, Whole};
 
 /// What the server does behind its bytes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Then {
+pub(crate) enum Then {
     Waits,
     Closes,
 }
 
 use Then::{Closes, Waits};
 
-type Case = (Ask, &'static [u8], Then, Due);
-
-include!("odd_answers.rs");
+pub(crate) type Case = (Ask, &'static [u8], Then, Due);
 
 /// One of everything more than fits, and bodies that are long.
 fn made() -> Vec<(Ask, Vec<u8>, Then, Due)> {
@@ -102,7 +101,9 @@ fn made() -> Vec<(Ask, Vec<u8>, Then, Due)> {
 
 /// All cases.
 fn all() -> Vec<(Ask, Vec<u8>, Then, Due)> {
-    let written = CASES.iter().map(|(ask, bytes, then, due)| (*ask, bytes.to_vec(), *then, *due));
+    let written = odd_answers::CASES
+        .iter()
+        .map(|(ask, bytes, then, due)| (*ask, bytes.to_vec(), *then, *due));
     written.chain(made()).collect()
 }
 
@@ -144,6 +145,11 @@ fn judge(wire: &mut Wire, ask: Ask, due: Due) -> Result<(), String> {
         return Err(format!("{due:?} was due, there was {} {body}", got.words()));
     }
     let Got::Answer(answer) = got else { return Ok(()) };
+    // Nobody here waits for a 100, and HTTP/1.0 knows no interim answers at all.
+    let old = matches!(ask, Old | OldKeep);
+    if answer.interim.contains(&100) || (old && !answer.interim.is_empty()) {
+        return Err(format!("before it came {:?}", answer.interim));
+    }
     if matches!(due, Switch) {
         return Ok(());
     }

@@ -162,7 +162,7 @@ fn mutate(parts: &mut Vec<Part>, dice: &mut Dice) {
                 parts[at].1 = dice.pick(words::LINE_ENDS).to_vec();
             }
         }
-        3 | 4 | 5 => odd_value(parts, dice),
+        3..=5 => odd_value(parts, dice),
         6 | 7 => odd_name(parts, dice),
         8 | 9 => {
             // A field line once more, perhaps in another message.
@@ -183,7 +183,7 @@ fn mutate(parts: &mut Vec<Part>, dice: &mut Dice) {
             let (one, other) = (dice.roll(parts.len()), dice.roll(parts.len()));
             parts.swap(one, other);
         }
-        12 | 13 | 14 => {
+        12..=14 => {
             let (name, value) = dice.pick(words::FIELDS);
             let to = find(parts, dice, &[Kind::Name, Kind::Blank]).unwrap_or_default();
             let line = [

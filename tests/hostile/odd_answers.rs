@@ -1,5 +1,12 @@
+//! What servers say that they should not, or need not.
+
+use super::answers::Ask::{Get, Head, Old, OldKeep, Upgrade};
+use super::answers::Case;
+use super::answers::Due::{Cut, Own, Switch, Whole};
+use super::answers::Then::{Closes, Waits};
+
 /// What the server sends to which question, what it does then, and what the client may get.
-const CASES: &[Case] = &[
+pub(crate) const CASES: &[Case] = &[
     (Get, b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nhello", Waits, Whole(200, b"hello")),
     (Get, b"HTTP/1.1 200 \r\nContent-Length: 5\r\n\r\nhello", Waits, Whole(200, b"hello")),
     (Get, b"HTTP/1.1 200\r\nContent-Length: 5\r\n\r\nhello", Waits, Whole(200, b"hello")),

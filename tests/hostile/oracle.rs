@@ -23,11 +23,11 @@ pub(crate) struct Request {
 }
 
 impl Request {
-    /// Of the server, not of anything it has: `*`, or no further proxy.
+    /// Of the server, not of anything it has: `*`, or of no more than so many proxies.
     pub(crate) fn asks_the_server(&self) -> bool {
-        let last = b"max-forwards: 0\r\n";
-        let is_last = self.bytes.windows(last.len()).any(|line| line.eq_ignore_ascii_case(last));
-        self.method == b"OPTIONS" && (self.target == b"*" || is_last)
+        let field = b"\r\nmax-forwards:";
+        let limited = self.bytes.windows(field.len()).any(|line| line.eq_ignore_ascii_case(field));
+        self.method == b"OPTIONS" && (self.target == b"*" || limited)
     }
 
     /// What is likely to be why somebody refuses it.

@@ -2,27 +2,24 @@
 
 use super::answer::{Got, Wire};
 use super::collector::Seen;
+use super::proper_cases;
 use super::stage::{Neighbour, Stage};
 
 /// Who need not take it: what a server is free to refuse, this one does.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum But {
+pub(crate) enum But {
     /// Both read it.
     Nobody,
     /// nginx knows only methods of capital letters, `_` and `-`.
     Nginx,
-    /// Only paths that are not judged pass.
+    /// Only where paths are not judged it passes, and then a server may refuse it.
     Raw,
-    /// And even then neither, or not both, of the servers take it.
-    RawPerhaps,
 }
 
-use But::{Nginx, Nobody, Raw, RawPerhaps};
+use But::{Nginx, Nobody, Raw};
 
 /// What the client sends; method, target, Host and body as they are meant; exceptions.
-type Case = (&'static str, [&'static str; 4], But);
-
-include!("proper_cases.rs");
+pub(crate) type Case = (&'static str, [&'static str; 4], But);
 
 /// The largest that pass.
 fn made() -> Vec<(String, [String; 4])> {
@@ -61,8 +58,9 @@ fn made() -> Vec<(String, [String; 4])> {
 }
 
 fn all() -> Vec<(String, [String; 4], But)> {
-    let written =
-        CASES.iter().map(|(sent, meant, but)| ((*sent).to_owned(), meant.map(str::to_owned), *but));
+    let written = proper_cases::CASES
+        .iter()
+        .map(|(sent, meant, but)| ((*sent).to_owned(), meant.map(str::to_owned), *but));
     written.chain(made().into_iter().map(|(sent, meant)| (sent, meant, Nobody))).collect()
 }
 
@@ -92,16 +90,16 @@ fn odd_but_right() {
             stage.servers.collector.take();
             let mut wire = Wire::open(door.port);
             wire.send(sent.as_bytes());
-            let judged = if matches!(but, Raw | RawPerhaps) && !door.raw {
+            let judged = if *but == Raw && !door.raw {
                 match wire.answer(meant[0] == "HEAD") {
                     Got::Answer(answer) if answer.is_own() && answer.status == 400 => Ok(()),
                     other => Err(format!("{} though the path is judged", other.words())),
                 }
             } else {
                 let may_refuse = match but {
-                    Nobody | Raw => false,
+                    Nobody => false,
                     Nginx => door.server == "nginx",
-                    RawPerhaps => true,
+                    Raw => true,
                 };
                 judge(&mut wire, meant, may_refuse)
             };
