@@ -328,8 +328,14 @@ fn judge(
     read: &mut Vec<String>,
     refused: &mut dyn FnMut(&str, &Request),
 ) -> Result<(), String> {
+    // A server that refuses may end its connection, and with it goes the log-in of the client,
+    // who has to notice.
+    let (mut owned, mut logged_out) = (false, false);
     for request in &reading.requests {
         let got = wire.answer(request.method == b"HEAD");
+        if logged_out && matches!(got, Got::End) {
+            return Ok(());
+        }
         let Got::Answer(answer) = got else {
             return Err(format!("[{}] got {}", request.seen, got.words()));
         };
@@ -348,8 +354,10 @@ fn judge(
         if !is_published(&request.host) {
             return Err(format!("[{}] is not published", request.seen));
         }
+        owned |= request.owns;
         if let Took::Refused(what) = compare(&answer, request)? {
             refused(&what, request);
+            logged_out |= owned;
         }
     }
     let statuses: &[u16] = match reading.end {
@@ -365,7 +373,7 @@ fn judge(
             wire.answer(false);
             Ok(())
         }
-        Got::End if reading.end == End::Unfinished => Ok(()),
+        Got::End if reading.end == End::Unfinished || logged_out => Ok(()),
         other => Err(format!("at the end, {:?}, there was {}", reading.end, other.words())),
     }
 }

@@ -2,8 +2,8 @@
 //! functions of `gatehouse::http` alone.
 
 use gatehouse::http::{
-    Chunked, Forwarded, Framing, HeadLimits, Parsed, RequestPolicy, Slots, chunk_size_line,
-    parse_request, write_request,
+    Chunked, Credential, Forwarded, Framing, HeadLimits, Parsed, RequestPolicy, Slots,
+    chunk_size_line, parse_request, write_request,
 };
 
 use super::collector::Seen;
@@ -20,6 +20,8 @@ pub(crate) struct Request {
     pub(crate) bytes: Vec<u8>,
     /// No body is due, so that an answer of our own may keep the connection.
     pub(crate) bodiless: bool,
+    /// It may log its connection in.
+    pub(crate) owns: bool,
 }
 
 impl Request {
@@ -111,6 +113,7 @@ pub(crate) fn read(bytes: &[u8], dice: &mut Dice) -> Reading {
             target: head.path.to_vec(),
             host: head.host.to_vec(),
             bytes: out,
+            owns: head.facts.credential == Credential::Connection,
             bodiless: matches!(head.facts.framing, Framing::None | Framing::Length(0)),
         });
         rest = &rest[head.bytes + used..];
