@@ -68,7 +68,8 @@ fn without_descriptors_new_clients_get_503_by_tls() {
     check_descriptors(true);
 }
 
-/// Idle upstream connections are given up before a client is refused.
+/// Idle upstream connections are given up for clients. Their descriptors come free a moment later,
+/// so of those who come at once some may still be refused.
 #[test]
 fn idle_upstream_connections_make_room() {
     let origin = Origin::new();
@@ -87,13 +88,17 @@ fn idle_upstream_connections_make_room() {
         client.answer();
     }
     gatehouse.limit_files(gatehouse.descriptors());
-    let mut more = Vec::new();
+    let mut burst: Vec<Wire> = (0..6).map(|_| gatehouse.client()).collect();
+    assert!(burst.iter_mut().all(|client| [200, 503].contains(&ask(client))));
+    drop(burst);
+    let mut kept = Vec::new();
     for _ in 0..6 {
-        let mut client = gatehouse.client();
-        more.push((ask(&mut client), client));
+        let served = || {
+            let mut client = gatehouse.client();
+            (ask(&mut client) == 200).then_some(client)
+        };
+        kept.push(until("service in the place of an idle connection", served));
     }
-    let seen: Vec<u16> = more.iter().map(|(status, _)| *status).collect();
-    assert_eq!(seen, [200; 6]);
 }
 
 #[test]

@@ -23,4 +23,5 @@ mod rig;
 mod smoke;
 mod startup;
 mod stop;
+mod tidy;
 mod upgrade;
