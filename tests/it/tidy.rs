@@ -115,8 +115,8 @@ fn opaque(rest: &str) -> usize {
         let mark = if rest.starts_with("r#") { "\"#" } else { "\"" };
         return end_of(mark, rest.len() - raw.len());
     }
-    if rest.starts_with('"') {
-        return 1 + quoted(&rest[1..], '"');
+    if let Some(inner) = rest.strip_prefix('"') {
+        return 1 + quoted(inner, '"');
     }
     // A lifetime has no second quote where a character has one.
     let mut chars = rest.chars();
