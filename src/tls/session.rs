@@ -198,7 +198,9 @@ fn receive<E: Engine>(
             }
             // The caller sends `output` before anything else, which is all that this state is for.
             Ok(ConnectionState::TransmitTlsData(sent)) => sent.done(),
-            Ok(ConnectionState::PeerClosed | ConnectionState::Closed) => {
+            // Said once; whether the handshake has ended too is said after it.
+            Ok(ConnectionState::PeerClosed) => received.ended = true,
+            Ok(ConnectionState::Closed) => {
                 received.ended = true;
                 break;
             }

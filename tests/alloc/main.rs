@@ -5,6 +5,7 @@
 //! A process of its own, since the allocator counts for all of it; only what the worker's thread
 //! asks for is counted.
 #![expect(unsafe_code, reason = "an allocator that counts has to be one")]
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on says so and ends")]
 
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::cell::Cell;

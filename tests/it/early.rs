@@ -149,6 +149,42 @@ fn a_client_that_leaves_during_its_body() {
     }
 }
 
+/// Who waits for an answer and goes is noticed, and the server is told by the end of its connection.
+#[test]
+fn a_client_that_leaves_before_its_answer() {
+    for resets in [true, false] {
+        let (origin, gatehouse) = publish(false);
+        let mut client = gatehouse.client();
+        client.send("GET /poll HTTP/1.1\r\nHost: a.test\r\n\r\n");
+        let mut server = origin.accept();
+        server.head();
+        if resets {
+            client.reset();
+        } else {
+            drop(client);
+        }
+        server.expect_end();
+        let record = &gatehouse.records(1)[0];
+        assert_eq!(record["failure"], "client_left", "{record}");
+        origin.expect_nobody();
+    }
+}
+
+/// A client that has only ended its own direction still gets its answer.
+#[test]
+fn a_client_that_says_nothing_more_is_answered() {
+    for secure in [false, true] {
+        let (origin, gatehouse) = publish(secure);
+        let mut client = if secure { gatehouse.secure_client() } else { gatehouse.client() };
+        client.send("GET / HTTP/1.1\r\nHost: a.test\r\n\r\n");
+        client.end();
+        let mut server = origin.accept();
+        server.head();
+        server.send("HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nstill");
+        assert_eq!(client.answer().text(), "still");
+    }
+}
+
 const EXPECTING: &str =
     "POST /up HTTP/1.1\r\nHost: a.test\r\nExpect: 100-continue\r\nContent-Length: 4\r\n\r\n";
 

@@ -6,15 +6,22 @@
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on says so and ends")]
 
+mod address;
 mod bodies;
 mod bulk;
 mod early;
 mod fields;
+mod front_tls;
 mod identity;
 mod latency;
+mod limits;
+mod log;
 mod malformed;
 mod publish;
 mod retry;
 mod rig;
 mod smoke;
+mod startup;
+mod stop;
+mod tidy;
 mod upgrade;

@@ -72,12 +72,26 @@ impl Gatehouse {
     /// Starts, and waits for nothing.
     #[track_caller]
     pub(crate) fn begin(folder: Folder, text: &str) -> Self {
+        Self::begin_by(&[], folder, text)
+    }
+
+    /// The same for somebody who has no rights, even where the tests run with all of them.
+    #[track_caller]
+    pub(crate) fn begin_without_capabilities(folder: Folder, text: &str) -> Self {
+        let without = ["--bounding-set=-all", "--inh-caps=-all"];
+        Self::begin_by(&without, folder, text)
+    }
+
+    #[track_caller]
+    fn begin_by(rights: &[&str], folder: Folder, text: &str) -> Self {
         let (http, https) = (free_port(), free_port());
         let whole = complete(text).replace("$https", &https.to_string());
         folder.write("gatehouse.toml", whole.replace("$http", &http.to_string()));
         let file = folder.at("gatehouse.toml");
-        let arguments = ["run".as_ref(), "--config".as_ref(), file.as_os_str()];
-        let mut program = Program::start(env!("CARGO_BIN_EXE_gatehouse"), arguments, |command| {
+        let file = file.to_str().unwrap();
+        let mut arguments = rights.to_vec();
+        arguments.extend([env!("CARGO_BIN_EXE_gatehouse"), "run", "--config", file]);
+        let mut program = Program::start_by_setpriv("gatehouse", &arguments, |command| {
             command.stderr(Stdio::piped()).stdout(Stdio::null());
         });
         let said = Arc::new(Mutex::new(Vec::new()));

@@ -9,11 +9,11 @@ mod real;
 mod time;
 mod wire;
 
-pub(crate) use authority::{Kind, Leaf, leaf, trusting};
+pub(crate) use authority::{Kind, leaf, trusting};
 pub(crate) use folder::{Folder, free_port};
-pub(crate) use gatehouse::Gatehouse;
+pub(crate) use gatehouse::{Gatehouse, log_lines};
 pub(crate) use origin::Origin;
-pub(crate) use program::{Outcome, Program, curl, run};
+pub(crate) use program::{Outcome, begin_with_input, curl, run};
 pub(crate) use real::{Real, apache, nginx};
 pub(crate) use time::{LIMIT, now, until};
-pub(crate) use wire::{Answer, End, Wire};
+pub(crate) use wire::{End, Wire};

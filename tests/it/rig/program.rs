@@ -1,6 +1,7 @@
 //! Other programs, ended when the test ends.
 
-use std::ffi::OsStr;
+use std::ffi::{OsStr, OsString};
+use std::fs::File;
 use std::io::Read;
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::thread::JoinHandle;
@@ -8,6 +9,7 @@ use std::thread::JoinHandle;
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 
+use super::folder::Folder;
 use super::gatehouse::Gatehouse;
 use super::time::until;
 
@@ -44,8 +46,19 @@ impl Program {
         arguments: impl IntoIterator<Item = A>,
         prepare: impl FnOnce(&mut Command),
     ) -> Self {
+        let arguments = arguments.into_iter().map(|argument| argument.as_ref().to_owned());
+        let all: Vec<OsString> = std::iter::once(name.into()).chain(arguments).collect();
+        Self::start_by_setpriv(name, &all, prepare)
+    }
+
+    /// As [`Self::start`]; before the program and its arguments there may be options of setpriv.
+    pub(crate) fn start_by_setpriv<A: AsRef<OsStr>>(
+        name: &str,
+        arguments: &[A],
+        prepare: impl FnOnce(&mut Command),
+    ) -> Self {
         let mut command = Command::new("setpriv");
-        command.args(["--pdeathsig", "TERM", name]).args(arguments);
+        command.args(["--pdeathsig", "TERM"]).args(arguments);
         // Daemons live where the paths of ordinary users do not lead.
         let path = std::env::var("PATH").unwrap_or_default();
         command.env("PATH", format!("{path}:/usr/sbin:/sbin"));
@@ -121,9 +134,32 @@ impl Under {
     }
 }
 
+/// Starts a program that reads `input`, and whose words are kept.
+pub(crate) fn begin_with_input<A: AsRef<OsStr>>(
+    name: &str,
+    arguments: impl IntoIterator<Item = A>,
+    folder: &Folder,
+    input: &str,
+) -> Under {
+    folder.write("input", input);
+    let input = File::open(folder.at("input")).unwrap();
+    begin_by(name, arguments, |command| {
+        command.stdin(input);
+    })
+}
+
 /// Starts a program whose words are kept.
 pub(crate) fn begin<A: AsRef<OsStr>>(name: &str, arguments: impl IntoIterator<Item = A>) -> Under {
+    begin_by(name, arguments, |_| {})
+}
+
+fn begin_by<A: AsRef<OsStr>>(
+    name: &str,
+    arguments: impl IntoIterator<Item = A>,
+    prepare: impl FnOnce(&mut Command),
+) -> Under {
     let mut program = Program::start(name, arguments, |command| {
+        prepare(command);
         command.stdout(Stdio::piped()).stderr(Stdio::piped());
     });
     let (out, err) = (drain(program.child.stdout.take()), drain(program.child.stderr.take()));

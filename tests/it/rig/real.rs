@@ -26,11 +26,6 @@ impl Real {
         self.folder.at("files").join(name)
     }
 
-    /// Makes a file that everybody may read.
-    pub(crate) fn put(&self, name: &str, bytes: impl AsRef<[u8]>) {
-        std::fs::write(self.file(name), bytes).unwrap();
-    }
-
     /// The lines of the server's own access log.
     #[track_caller]
     pub(crate) fn log_lines(&self, count: usize) -> Vec<String> {

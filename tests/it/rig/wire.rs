@@ -69,7 +69,10 @@ tls_stream!(ServerConnection);
 /// How a connection ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum End {
+    /// As it should be: in TLS, the closing notice came before.
     Closed,
+    /// TLS ended without its closing notice.
+    Cut,
     Reset,
 }
 
@@ -173,7 +176,7 @@ impl Wire {
                 panic!("nothing more comes behind {:?}", self.seen.escape_ascii().to_string())
             }
             // TLS that ends without its closing notice.
-            Err(error) if error.kind() == ErrorKind::UnexpectedEof => Err(End::Closed),
+            Err(error) if error.kind() == ErrorKind::UnexpectedEof => Err(End::Cut),
             Err(_) => Err(End::Reset),
         }
     }
@@ -200,7 +203,7 @@ impl Wire {
         loop {
             let found = self.seen.windows(mark.len()).position(|window| window == mark.as_bytes());
             if let Some(at) = found {
-                return String::from_utf8(self.read(at + mark.len())).unwrap();
+                return String::from_utf8_lossy(&self.read(at + mark.len())).into_owned();
             }
             self.must_more();
         }

@@ -1,0 +1,190 @@
+//! One line for each exchange, and nothing in it that should not be.
+
+use crate::rig::{Gatehouse, Origin, Wire};
+
+fn answer_one(origin: &Origin) -> Wire {
+    let mut server = origin.accept();
+    server.head();
+    server.send("HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nhello");
+    server
+}
+
+/// Sends one request through a fresh proxy with this `[log]` and gives the log.
+#[track_caller]
+fn log_of(log: &str, request: &[u8]) -> (Gatehouse, Origin, String) {
+    let origin = Origin::new();
+    let gatehouse = Gatehouse::publish(&[origin.port()], &format!("[log]\n{log}\n"));
+    let mut client = gatehouse.client();
+    client.send(request);
+    let _server = answer_one(&origin);
+    client.answer();
+    let lines = gatehouse.log_lines(1);
+    assert_eq!(lines.len(), 1, "{lines:#?}");
+    let line = lines[0].clone();
+    (gatehouse, origin, line)
+}
+
+const JSON: &str = "access = [\"json:./access.log\"]";
+
+#[test]
+fn the_fields_of_a_json_line() {
+    let origin = Origin::new();
+    let gatehouse = Gatehouse::publish(&[origin.port()], "");
+    let mut client = gatehouse.secure_client();
+    let head = "POST /p%41th/x?secret=1&b HTTP/1.1\r\nHost: a.test:443\r\n\
+                User-Agent: curl/8\r\nReferer: https://a.test/from?secret=2\r\n\
+                Authorization: Basic c2VjcmV0\r\nCookie: secret=3\r\nContent-Length: 4\r\n\r\n";
+    client.send(format!("{head}body"));
+    let mut server = origin.accept();
+    server.head();
+    server.read(4);
+    let answer = "HTTP/1.1 201 Made\r\nDate: x\r\nContent-Length: 5\r\n\r\nhello";
+    server.send(answer);
+    client.answer();
+    let record = &gatehouse.records(1)[0];
+    for (field, expected) in [
+        ("client", "127.0.0.1"),
+        ("method", "POST"),
+        ("host", "a.test:443"),
+        ("path", "/p%41th/x"),
+        ("referer", "https://a.test/from"),
+        ("user_agent", "curl/8"),
+        ("site", "a"),
+        ("rule", "all"),
+        ("server", &format!("127.0.0.1:{}", origin.port())),
+    ] {
+        assert_eq!(record[field], expected, "{field} of {record}");
+    }
+    for (field, expected) in [
+        ("client_port", u64::from(client.local_port())),
+        ("status", 201),
+        ("query_bytes", "secret=1&b".len() as u64),
+        ("bytes_in", head.len() as u64 + 4),
+        ("bytes_out", answer.len() as u64),
+    ] {
+        assert_eq!(record[field], expected, "{field} of {record}");
+    }
+    assert_eq!(record["tls"], true, "{record}");
+    let [first_byte, total] = ["first_byte_us", "total_us"].map(|field| record[field].as_u64());
+    assert!(first_byte > Some(0) && total >= first_byte, "{record}");
+    assert!(record["failure"].is_null() && record["reused"].is_null(), "{record}");
+    assert_eq!(record["id"].as_str().unwrap().len(), 16, "{record}");
+    let time = record["time"].as_str().unwrap();
+    assert!(time.len() == 27 && time.starts_with("20") && time.ends_with('Z'), "{time}");
+    assert!(!record.to_string().contains("secret"), "{record}");
+}
+
+#[test]
+fn a_query_is_kept_where_the_file_says_so() {
+    let request = b"GET /x?q=1&r HTTP/1.1\r\nHost: a.test\r\nReferer: /y?z\r\n\r\n";
+    let (_gatehouse, _origin, line) = log_of(&format!("{JSON}\nquery = \"keep\""), request);
+    let record: serde_json::Value = serde_json::from_str(&line).unwrap();
+    assert_eq!(record["query"], "q=1&r");
+    assert_eq!(record["referer"], "/y?z");
+    let (_gatehouse, _origin, line) = log_of(JSON, request);
+    let record: serde_json::Value = serde_json::from_str(&line).unwrap();
+    assert!(record["query"].is_null() && record["query_bytes"] == 5, "{line}");
+}
+
+#[test]
+fn the_combined_format() {
+    let request = b"GET /x?q=1 HTTP/1.1\r\nHost: a.test\r\nUser-Agent: u \"v\"\r\n\r\n";
+    let (_gatehouse, _origin, line) = log_of("access = [\"combined:./access.log\"]", request);
+    let (start, rest) = line.split_once(" [").unwrap();
+    let (time, rest) = rest.split_once("] ").unwrap();
+    assert_eq!(start, "127.0.0.1 - -");
+    assert!(time.ends_with(" +0000") && time.len() == 26, "{time}");
+    assert!(rest.starts_with("\"GET /x HTTP/1.1\" 200 "), "{rest}");
+    assert!(rest.ends_with(" \"-\" \"u \\u0022v\\u0022\""), "{rest}");
+}
+
+#[test]
+fn two_logs_at_once() {
+    let log = "access = [\"combined:./access.log\", \"json:./other.log\"]";
+    let (gatehouse, _origin, combined) = log_of(log, b"GET /x HTTP/1.1\r\nHost: a.test\r\n\r\n");
+    assert!(combined.starts_with("127.0.0.1 - - ["), "{combined}");
+    let json = crate::rig::log_lines(&gatehouse.folder().at("other.log"), 1);
+    assert!(json[0].starts_with("{\"time\":\""), "{json:#?}");
+}
+
+/// Whoever looks at the log with a terminal sees characters, not commands.
+#[test]
+fn no_byte_of_a_client_commands_a_terminal() {
+    let request = b"GET /x HTTP/1.1\r\nHost: a.test\r\nUser-Agent: a\tb\x9b31m\"\\\xc3\xa9\r\n\r\n";
+    for format in ["json", "combined"] {
+        let log = format!("access = [\"{format}:./access.log\"]");
+        let (_gatehouse, _origin, line) = log_of(&log, request);
+        assert!(line.bytes().all(|byte| (b' '..=b'~').contains(&byte)), "{line}");
+        assert!(line.contains(r"a\u0009b\u009b31m\u0022\u005c\u00c3\u00a9"), "{line}");
+    }
+}
+
+#[test]
+fn one_line_for_each_exchange() {
+    let origin = Origin::new();
+    let gatehouse = Gatehouse::publish(&[origin.port()], "[workers]\ncount = 2\n");
+    let mut servers = Vec::new();
+    let mut expected = Vec::new();
+    for number in 0..20 {
+        let mut client = gatehouse.client();
+        client.send(format!("GET /{number} HTTP/1.1\r\nHost: a.test\r\nConnection: close\r\n\r\n"));
+        let mut server = origin.accept();
+        server.head();
+        server.send("HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Length: 0\r\n\r\n");
+        client.answer();
+        servers.push(server);
+        expected.push((format!("/{number}"), 200));
+    }
+    // What never became a request is an exchange too; whoever only comes and goes is none.
+    for (request, path, status) in [
+        ("BAD\r\n\r\n", "", 400),
+        ("GET /../x HTTP/1.1\r\nHost: a.test\r\n\r\n", "/../x", 400),
+        ("GET /none HTTP/1.1\r\nHost: none.test\r\n\r\n", "/none", 421),
+        ("", "", 0),
+    ] {
+        let mut client = gatehouse.client();
+        client.send(request);
+        if status != 0 {
+            assert_eq!(client.answer().status(), status, "{request}");
+            expected.push((path.to_owned(), u64::from(status)));
+        }
+        client.end();
+        client.rest();
+    }
+    let records = gatehouse.records(expected.len());
+    let mut seen: Vec<(String, u64)> = records
+        .iter()
+        .map(|record| {
+            let path = record["path"].as_str().unwrap_or_default().to_owned();
+            (path, record["status"].as_u64().unwrap())
+        })
+        .collect();
+    seen.sort();
+    expected.sort();
+    assert_eq!(seen, expected);
+    let mut ids: Vec<&str> = records.iter().map(|record| record["id"].as_str().unwrap()).collect();
+    ids.sort_unstable();
+    ids.dedup();
+    assert_eq!(ids.len(), records.len(), "each has a number of its own");
+}
+
+/// A server's answer that was refused is told apart from the client's own mistakes.
+#[test]
+fn who_has_to_change_something() {
+    let origin = Origin::new();
+    let gatehouse = Gatehouse::publish(&[origin.port()], "");
+    let mut client = gatehouse.client();
+    client.send("GET / HTTP/1.1\r\nHost: a.test\r\n\r\n");
+    let mut server = origin.accept();
+    server.head();
+    server.send("hello");
+    assert_eq!(client.answer().status(), 502);
+    let record = &gatehouse.records(1)[0];
+    assert_eq!(record["fault_of"], "upstream", "{record}");
+    assert!(record["failure"].is_string(), "{record}");
+    let mut client = gatehouse.client();
+    client.send("GET / HTTP/1.1\r\nHost: a.test\r\nHost: a.test\r\n\r\n");
+    assert_eq!(client.answer().status(), 400);
+    let record = &gatehouse.records(2)[1];
+    assert_eq!(record["fault_of"], "client", "{record}");
+}
