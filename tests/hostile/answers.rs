@@ -250,7 +250,6 @@ fn a_server_that_hangs_up_between_requests_is_asked_again() {
 }
 
 #[test]
-#[ignore = "a refused upgrade ends the client's connection without saying so"]
 fn a_refused_upgrade_is_an_answer_like_any_other() {
     let cases: [(Ask, Vec<u8>, Then, Due); 3] = [
         (
@@ -279,7 +278,6 @@ fn a_refused_upgrade_is_an_answer_like_any_other() {
 }
 
 #[test]
-#[ignore = "bytes behind a head that asks for an upgrade are read as a request if they come later"]
 fn what_follows_an_upgrade_that_is_not_answered_is_no_request() {
     let silent = (Upgrade, Vec::new(), Waits, Own(504));
     let (_origin, mut gatehouse, port) = set(&[silent], "early");
