@@ -6,7 +6,7 @@ use crate::http::{
     AnswerPolicy, Chunked, Framing, HeadLimits, Malformed, OutgoingBody, Parsed, ResponseFacts,
     ResponseTo, Slots, Version, chunk_size_line, may_decide, parse_response, write_response_with,
 };
-use crate::net::{BULK_BYTES, Block, Machine, SMALL_BYTES};
+use crate::net::{BULK_BYTES, Block, Machine, SMALL_BYTES, Socket};
 
 use super::alarm::Which;
 use super::forward::Exchange;
@@ -186,12 +186,15 @@ fn read_head<M: Machine>(
     let mut policy = AnswerPolicy {
         version: request.version,
         body: OutgoingBody::choose(&facts, request.version),
-        keep_alive: request.keep_alive && !exchange.last,
+        keep_alive: request.keep_alive && !exchange.worker.draining(),
     };
     policy.keep_alive &= policy.body != OutgoingBody::UntilClose;
     // A log-in ends with its upstream connection, and the client has to hear of it.
     let upstream_stays = facts.keep_alive && facts.framing != Framing::UntilClose;
     policy.keep_alive &= upstream_stays || !exchange.owned;
+    // After a refused upgrade, what the client sent early was meant for the new protocol.
+    let sent_early = || exchange.sent_early || exchange.client.socket().has_news();
+    policy.keep_alive &= !(request.upgrade_websocket && sent_early());
     let mut out = Block::small();
     let used = head.bytes;
     if facts.interim() && !facts.upgrade_websocket {

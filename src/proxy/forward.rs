@@ -14,7 +14,7 @@ use crate::exchange::{
     ClientFault, Ending, Failure, Sent, Settled, UpstreamFault, may_retry, settle,
 };
 use crate::http::{Credential, Framing, RequestFacts};
-use crate::net::{Block, Machine, Moment, Socket};
+use crate::net::{Block, Machine, Moment};
 use crate::observe::Text;
 use crate::pool::settings::Timeouts;
 
@@ -47,8 +47,8 @@ pub(super) struct Exchange<'x, M: Machine> {
     pub(super) body_bytes_max: u64,
     /// The upstream connection is, or will be, this client's alone.
     pub(super) owned: bool,
-    /// The client's connection ends with this exchange.
-    pub(super) last: bool,
+    /// The client sent bytes behind an upgrade that was not granted yet.
+    pub(super) sent_early: bool,
     pub(super) progress: Progress,
 }
 
@@ -125,8 +125,8 @@ async fn attempt<M: Machine>(
     lease: &Lease<M::Socket>,
     pinned: bool,
 ) -> (Attempt, Progress) {
-    let last = client.worker.draining() || (plan.request.upgrade_websocket && sent_early(client));
     let mut inbox = client.inbox.take();
+    let sent_early = inbox.as_ref().is_some_and(|inbox| !inbox.is_empty());
     // To the tick, which is exact enough for what may be tried again.
     let written = client.worker.alarms.now();
     // What was set for connecting is not for the request.
@@ -140,7 +140,7 @@ async fn attempt<M: Machine>(
         request: plan.request,
         body_bytes_max: plan.body_bytes_max,
         owned: pinned || plan.request.credential == Credential::Connection,
-        last,
+        sent_early: sent_early && plan.request.upgrade_websocket,
         progress: Progress::default(),
     };
     let attempt = match both_ways(&exchange, &mut plan.head, &mut inbox).await {
@@ -231,11 +231,9 @@ async fn finish<M: Machine>(
     progress: &Progress,
 ) -> After {
     let request_whole = progress.request_whole.get();
-    // After a refused upgrade, what the client sent early was meant for the new protocol.
-    let early_tunnel = plan.request.upgrade_websocket && sent_early(client);
     let nothing_extra = answered.nothing_extra && !lease.stream.holds_bytes();
     let ending = Ending { request_whole, nothing_extra, pinned };
-    let keep = answered.keep_client && request_whole && !early_tunnel;
+    let keep = answered.keep_client && request_whole;
     let keep = match settle(&plan.request, &answered.facts, ending) {
         Settled::Reuse => {
             give_back(client, &plan, lease).await;
@@ -251,12 +249,6 @@ async fn finish<M: Machine>(
     };
     client.close_record(plan.record, plan.begun);
     if keep { After::Next } else { After::Linger }
-}
-
-/// Whether the client has sent more than its request.
-fn sent_early<M: Machine>(client: &Client<M>) -> bool {
-    client.inbox.as_ref().is_some_and(|inbox| !inbox.is_empty())
-        || client.stream.socket().has_news()
 }
 
 async fn switch<M: Machine>(

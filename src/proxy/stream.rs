@@ -132,7 +132,8 @@ impl<S: Socket> Stream<S> {
     /// Appends what is there to `into`: at most `most` bytes, for which there must be room.
     pub(super) fn take(&self, into: &mut Block, most: usize) -> Result<Took, Broken> {
         let Some(tls) = &self.tls else {
-            debug_assert!(most > 0, "a reader brings room");
+            // Nothing read into no room would look like the end.
+            assert!(most > 0, "a reader brings room");
             let room = into.room().get_mut(..most).unwrap_or_default();
             return match self.socket.recv(room) {
                 Ok(0) => Ok(Took::End),

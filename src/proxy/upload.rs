@@ -277,6 +277,9 @@ async fn watch<M: Machine>(exchange: &Exchange<'_, M>, inbox: &mut Option<Block>
             // A client that is this far ahead waits until its turn.
             return pending().await;
         }
+        if block.room_left() == 0 {
+            block.reserve(1);
+        }
         let room = block.room_left();
         match exchange.client.take(block, room) {
             Ok(Took::Bytes(_)) => {}

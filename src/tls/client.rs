@@ -195,7 +195,8 @@ impl ServerCertVerifier for Verifier {
         }
         match &self.chain {
             Some(chain) => chain.verify_server_cert(certificate, intermediates, name, ocsp, now),
-            None => Err(CertificateError::ApplicationVerificationFailure.into()),
+            None if self.pins.is_empty() => Err(CertificateError::UnknownIssuer.into()),
+            None => Err(Error::General("the server's key is not in pin_sha256".to_owned())),
         }
     }
 
