@@ -21,6 +21,9 @@ pub struct RequestHead<'h, 'b> {
     pub host: &'b [u8],
     /// Path and query to forward: the client's own bytes, beginning with `/`, or `*` for OPTIONS.
     pub path: &'b [u8],
+    /// How many proxies an OPTIONS request may still pass (RFC 9110 section 7.6.2). The field is
+    /// never copied: whoever forwards the request writes one less; at 0 it is to be answered here.
+    pub max_forwards: Option<u64>,
     /// What follows from the head.
     pub facts: RequestFacts,
     pub(super) lines: Lines<'h, 'b>,
@@ -134,6 +137,12 @@ fn accept<'h, 'b>(
         upgrade_websocket: method == Method::Get && modern && bodiless && survey.websocket(),
         credential: survey.credential,
     };
+    let (hops_at, max_forwards) = match method {
+        Method::Options => max_forwards(lines.fields),
+        _ => (None, None),
+    };
+    let mut dropped = survey.dropped;
+    dropped.insert_some(hops_at);
     Ok(RequestHead {
         method: line.method,
         target: line.target,
@@ -141,12 +150,27 @@ fn accept<'h, 'b>(
         bytes,
         host,
         path,
+        max_forwards,
         facts,
         lines,
-        dropped: survey.dropped,
+        dropped,
         forwarded: survey.forwarded,
         host_missing: survey.host.is_none(),
     })
+}
+
+/// Where Max-Forwards stands and what it says; a field that says no number is one like any other.
+fn max_forwards(fields: &[Field<'_>]) -> (Option<u8>, Option<u64>) {
+    let named = |field: &Field<'_>| field.name.eq_ignore_ascii_case("max-forwards");
+    let Some(at) = fields.iter().position(named) else { return (None, None) };
+    let value = fields.get(at).map_or(&b""[..], |field| field.value);
+    let digits = std::str::from_utf8(value)
+        .ok()
+        .filter(|text| !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit()));
+    match digits.and_then(|digits| digits.parse().ok()) {
+        Some(hops) => (u8::try_from(at).ok(), Some(hops)),
+        None => (None, None),
+    }
 }
 
 /// What the tokeniser leaves open about the request line.

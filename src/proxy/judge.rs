@@ -50,7 +50,7 @@ pub(super) struct Reply {
 pub(super) enum ReplyKind {
     /// A Failure's page.
     Failure(Failure),
-    /// A status without a failure of anybody's.
+    /// A status without a failure of anybody's; 200 where there is nothing to say.
     Refused(u16),
     /// Another place.
     Redirect { status: u16, location: String },
@@ -146,6 +146,7 @@ fn decide<M: Machine>(
             record.note(Text::Rule, names.rule);
             if let Action::Forward(pool) = rule.action
                 && !is_misdirected(client, view, names.site_id)
+                && head.max_forwards != Some(0)
             {
                 return forward(client, view, (rule, pool), head, record, begun);
             }
@@ -175,7 +176,9 @@ fn is_misdirected<M: Machine>(client: &Client<M>, view: &View, site: SiteId) -> 
 
 fn reply_kind(head: &RequestHead<'_, '_>, rule: &Rule) -> ReplyKind {
     match &rule.action {
-        Action::Forward(_) | Action::Respond(_) => ReplyKind::Respond(rule.id),
+        // It was to come no further than here (RFC 9110 section 7.6.2).
+        Action::Forward(_) => ReplyKind::Refused(200),
+        Action::Respond(_) => ReplyKind::Respond(rule.id),
         Action::Refuse(status) => ReplyKind::Refused(*status),
         Action::Redirect { status, location } => {
             ReplyKind::Redirect { status: *status, location: location.to_string() }
@@ -213,7 +216,10 @@ fn forward<M: Machine>(
         return Judged::Reply(Reply { view: view.clone(), request, record, begun, kind });
     }
     let mut out = Block::small();
-    let (policy, extra) = forwarded_fields(client, rule.terms.forwarded, head);
+    let (policy, mut extra) = forwarded_fields(client, rule.terms.forwarded, head);
+    if let Some(hops) = head.max_forwards {
+        extra += &format!("Max-Forwards: {}\r\n", hops.saturating_sub(1));
+    }
     write_request(head, &RequestPolicy { forwarded: policy, extra: extra.as_bytes() }, &mut out);
     let bodyless = matches!(request.framing, Framing::None | Framing::Length(0));
     Judged::Forward(Plan {

@@ -117,6 +117,7 @@ pub(super) async fn reply<M: Machine>(client: &mut Client<M>, mut reply: Reply) 
             text = page(failure.status(), reply.record.id);
             plain(failure.status(), &text)
         }
+        ReplyKind::Refused(200) => plain(200, ""),
         ReplyKind::Refused(status) => {
             text = page(*status, reply.record.id);
             plain(*status, &text)

@@ -533,3 +533,29 @@ fn single_bytes_are_looked_at_once() {
     assert!(may_decide(head, head.len() - 1));
     assert!(may_decide(&[b'x'; 4096], 4095));
 }
+
+#[test]
+fn options_counts_its_proxies() {
+    #[track_caller]
+    fn check_hops(fields: &str, expected: Option<u64>) {
+        let input = format!("OPTIONS /a HTTP/1.1\r\nHost: a\r\n{fields}\r\n");
+        let mut slots = Slots::new();
+        let parsed = parse_request(input.as_bytes(), &mut slots, &HeadLimits::default());
+        let Ok(Parsed::Complete(head)) = parsed else { panic!("{parsed:?}") };
+        assert_eq!(head.max_forwards, expected, "{fields}");
+    }
+    check_hops("", None);
+    check_hops("Max-Forwards: 0\r\n", Some(0));
+    check_hops("max-forwards: 12\r\n", Some(12));
+    check_hops("Max-Forwards: -1\r\n", None);
+    check_hops("Max-Forwards: 99999999999999999999999\r\n", None);
+    let policy = RequestPolicy { forwarded: Forwarded::Drop, extra: b"Max-Forwards: 2\r\n" };
+    rewritten(
+        &policy,
+        "OPTIONS /a HTTP/1.1\r\nHost: a\r\nMax-Forwards: 3\r\nB: c\r\n\r\n",
+        "OPTIONS /a HTTP/1.1\r\nHost: a\r\nB: c\r\nMax-Forwards: 2\r\n\r\n",
+    );
+    // Only OPTIONS counts; for other methods the field is one like any other.
+    let get = "GET /a HTTP/1.1\r\nHost: a\r\nMax-Forwards: 3\r\n\r\n";
+    rewritten(&RequestPolicy { forwarded: Forwarded::Drop, extra: b"" }, get, get);
+}
