@@ -38,6 +38,9 @@ pub enum Text {
 
 const TEXTS: usize = 9;
 
+/// Bytes that the texts of a usual record come to.
+const USUAL_BYTES: usize = 256;
+
 /// The longest that a text of a record is; of longer ones the front is noted.
 pub const TEXT_BYTES_MAX: usize = 2048;
 
@@ -102,6 +105,12 @@ impl Default for Record {
 }
 
 impl Record {
+    /// An empty record with room for usual texts.
+    #[must_use]
+    pub fn with_room() -> Self {
+        Self { texts: Vec::with_capacity(USUAL_BYTES), ..Self::default() }
+    }
+
     /// Forgets everything but its memory, up to a bound.
     pub fn recycle(&mut self) {
         let mut texts = std::mem::take(&mut self.texts);

@@ -24,6 +24,9 @@ use super::live::Live;
 /// Records that may wait for the log thread, per worker; more are dropped and counted.
 pub const RECORDS_MAX: usize = 16 * 1024;
 
+/// Records that are made before the first request; more are made when more are under way.
+const RECORDS_READY: usize = 1024;
+
 /// How often idle upstream connections are looked through for ended ones.
 const SWEEP_EVERY: Duration = Duration::from_secs(1);
 
@@ -79,7 +82,11 @@ pub struct WriterEnds {
 #[must_use]
 pub fn journal() -> (WorkerEnds, WriterEnds) {
     let (full, written) = RingBuffer::new(RECORDS_MAX);
-    let (recycled, empty) = RingBuffer::new(RECORDS_MAX);
+    let (mut recycled, empty) = RingBuffer::new(RECORDS_MAX);
+    for _ in 0..RECORDS_READY {
+        // There is room for all of them.
+        let _ = recycled.push(Box::new(Record::with_room()));
+    }
     (WorkerEnds { full, empty }, WriterEnds { full: written, empty: recycled })
 }
 
