@@ -224,3 +224,23 @@ impl ServerCertVerifier for Verifier {
         provider().signature_verification_algorithms.supported_schemes()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use rcgen::{BasicConstraints, CertificateParams, IsCa, KeyPair};
+
+    use super::*;
+
+    fn certificate(is_ca: IsCa) -> CertificateDer<'static> {
+        let mut params = CertificateParams::new(["a.test".to_owned()]).unwrap();
+        params.is_ca = is_ca;
+        params.self_signed(&KeyPair::generate().unwrap()).unwrap().der().clone()
+    }
+
+    #[test]
+    fn a_listed_server_certificate_vouches_for_itself_only() {
+        assert!(is_authority(&certificate(IsCa::Ca(BasicConstraints::Unconstrained))));
+        assert!(!is_authority(&certificate(IsCa::ExplicitNoCa)));
+        assert!(!is_authority(&certificate(IsCa::NoCa)));
+    }
+}
