@@ -191,15 +191,6 @@ pub struct Admin {
     pub port: u16,
 }
 
-/// A certificate that a TLS Listener has to know, and the names it is for.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct ListenerCertificate<'c> {
-    /// Names of the Site, lower case, maybe wildcards.
-    pub names: &'c [String],
-    /// Index into [`Config::certificates`].
-    pub certificate: usize,
-}
-
 /// Reads the operator's file `main` and the files that it names.
 pub fn read(main: &Path, source: &dyn Source) -> Result<Config, Complaints> {
     let bytes = source.read(main).map_err(|error| complaint::only(main, &error))?;
@@ -235,22 +226,6 @@ pub fn read(main: &Path, source: &dyn Source) -> Result<Config, Complaints> {
 }
 
 impl Config {
-    /// What a TLS Listener needs to choose a certificate by server name. A client that sends none,
-    /// or one that is not here, gets the Listener's own `certificates`.
-    pub fn listener_certificates(&self, listener: ListenerId) -> Vec<ListenerCertificate<'_>> {
-        let sites = self.table.sites().iter();
-        sites
-            .filter(|site| site.listeners.contains(&listener))
-            .flat_map(|site| {
-                let certificates = self.site_certificates(site, listener);
-                let names = site.names.as_slice();
-                certificates
-                    .iter()
-                    .map(move |index| ListenerCertificate { names, certificate: *index })
-            })
-            .collect()
-    }
-
     /// The certificates that a Site may be seen with on a Listener: a request for it on a connection
     /// that was given another one is answered with 421.
     pub fn site_certificates<'c>(&'c self, site: &'c Site, listener: ListenerId) -> &'c [usize] {

@@ -12,7 +12,7 @@ use crate::pool::settings::PoolId;
 use crate::site::path::canonical_rule;
 use crate::site::{Action, Answer, PathCheck, RuleDraft, Site};
 
-/// Status of `redirect`: found, for now.
+/// Status of `redirect`, which is temporary: clients ask here again, so that a changed file is obeyed.
 const REDIRECT_STATUS: u16 = 302;
 
 /// Paths of a Site's Rules so far: canonical to written.

@@ -611,9 +611,9 @@ fn every_key() {
         matches!(&find(ListenerId(0), "/robots.txt").action, Action::Respond(answer) if answer.status == 200)
     );
     assert!(matches!(find(ListenerId(1), "/x").action, Action::RedirectToHttps { port: 443 }));
-    let certificates = config.listener_certificates(ListenerId(0));
-    assert_eq!(certificates[0].names, ["a.com", "*.b.com"]);
-    assert_eq!(certificates[0].certificate, 0);
+    let site = config.table.site_of(ListenerId(0), b"a.com").unwrap();
+    assert_eq!(site.names, ["a.com", "*.b.com"]);
+    assert_eq!(config.site_certificates(site, ListenerId(0)), [0]);
     assert!(
         config.certificates[0].covers("x.b.com") && !config.certificates[0].covers("x.y.b.com")
     );

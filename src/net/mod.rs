@@ -17,7 +17,6 @@ mod uring;
 
 use std::future::Future;
 use std::io;
-use std::net::SocketAddr;
 use std::task::{Context, Poll};
 
 pub use block::{BULK_BYTES, Block, SMALL_BYTES};
@@ -89,7 +88,4 @@ pub trait Socket: 'static {
 
     /// Makes the kernel reset the connection when it is closed, instead of a polite end.
     fn reset_on_close(&self);
-
-    /// The other side's address, if it still has one.
-    fn peer(&self) -> Option<SocketAddr>;
 }

@@ -260,10 +260,6 @@ impl Socket for UringSocket {
     fn reset_on_close(&self) {
         let _ = SockRef::from(self).set_linger(Some(Duration::ZERO));
     }
-
-    fn peer(&self) -> Option<SocketAddr> {
-        SockRef::from(self).peer_addr().ok()?.as_socket()
-    }
 }
 
 /// The accepting side on the ring.

@@ -36,6 +36,10 @@ const EARLY_ANSWER_BYTES_MAX: u64 = 1024 * 1024;
 /// And for so long at most.
 const EARLY_ANSWER_TIME: Duration = Duration::from_secs(10);
 
+/// Upstream connections that one client may own: one for each pool, and for each name where a pool
+/// is verified by that. A client that asks for more begins anew.
+const PINS_MAX: usize = 8;
+
 /// What both directions of an exchange see.
 pub(super) struct Exchange<'x, M: Machine> {
     pub(super) worker: &'x Worker<M>,
@@ -239,7 +243,7 @@ async fn finish<M: Machine>(
             give_back(client, &plan, lease).await;
             keep
         }
-        Settled::Pin if keep => {
+        Settled::Pin if keep && client.pins.len() < PINS_MAX => {
             client.pins.push(Pin::new(lease, &plan));
             true
         }
