@@ -5,6 +5,9 @@
 
 use std::cell::RefCell;
 
+/// Room of a head block: what a waiting exchange keeps of its request, in case it is sent again.
+const HEAD_BYTES: usize = 2 * 1024;
+
 /// Room of a small block: a usual head, or one full TLS record (2^14 bytes, header and tag).
 pub const SMALL_BYTES: usize = 17 * 1024;
 
@@ -13,7 +16,11 @@ pub const SMALL_BYTES: usize = 17 * 1024;
 pub const BULK_BYTES: usize = 68 * 1024;
 
 /// Blocks of each size that a thread keeps for the next taker; more are given back to the allocator.
+/// Small and bulk ones are seldom held over a wait, head blocks are.
 const SPARE_MAX: usize = 64;
+
+/// The same for head blocks: 2 MiB of them.
+const SPARE_HEADS_MAX: usize = 1024;
 
 /// Bytes with room before and behind: `[consumed | filled | room]`.
 #[derive(Debug)]
@@ -25,6 +32,7 @@ pub struct Block {
 
 #[derive(Default)]
 struct Pool {
+    head: Vec<Box<[u8]>>,
     small: Vec<Box<[u8]>>,
     bulk: Vec<Box<[u8]>>,
 }
@@ -33,7 +41,41 @@ thread_local! {
     static POOL: RefCell<Pool> = RefCell::default();
 }
 
+impl Pool {
+    /// The spare blocks of a size, and how many there may be; `None` for sizes that are not kept.
+    fn shelf(&mut self, size: usize) -> Option<(&mut Vec<Box<[u8]>>, usize)> {
+        match size {
+            HEAD_BYTES => Some((&mut self.head, SPARE_HEADS_MAX)),
+            SMALL_BYTES => Some((&mut self.small, SPARE_MAX)),
+            BULK_BYTES => Some((&mut self.bulk, SPARE_MAX)),
+            _ => None,
+        }
+    }
+}
+
+/// The size of block that holds `count` bytes.
+fn size_for(count: usize) -> usize {
+    match count {
+        0..=HEAD_BYTES => HEAD_BYTES,
+        0..=SMALL_BYTES => SMALL_BYTES,
+        0..=BULK_BYTES => BULK_BYTES,
+        _ => count.next_power_of_two(),
+    }
+}
+
 impl Block {
+    /// Nothing, without room; takes no memory.
+    #[must_use]
+    pub fn none() -> Self {
+        Self { bytes: Box::default(), start: 0, end: 0 }
+    }
+
+    /// An empty block of at least `count` bytes.
+    #[must_use]
+    pub fn with_room(count: usize) -> Self {
+        Self::lend(size_for(count))
+    }
+
     /// An empty block of [`SMALL_BYTES`].
     #[must_use]
     pub fn small() -> Self {
@@ -47,11 +89,7 @@ impl Block {
     }
 
     fn lend(size: usize) -> Self {
-        let spare = POOL.with_borrow_mut(|pool| match size {
-            SMALL_BYTES => pool.small.pop(),
-            BULK_BYTES => pool.bulk.pop(),
-            _ => None,
-        });
+        let spare = POOL.with_borrow_mut(|pool| pool.shelf(size)?.0.pop());
         let bytes = spare.unwrap_or_else(|| vec![0; size].into_boxed_slice());
         Self { bytes, start: 0, end: 0 }
     }
@@ -142,7 +180,7 @@ impl Block {
     }
 
     /// Makes room for `count` more bytes: first by moving the filled ones to the front, then by
-    /// growing to twice the size.
+    /// growing to the next size.
     pub fn reserve(&mut self, count: usize) {
         if self.room_left() >= count {
             return;
@@ -151,8 +189,7 @@ impl Block {
         if needed <= self.bytes.len() {
             self.bytes.copy_within(self.start..self.end, 0);
         } else {
-            let size = if needed <= BULK_BYTES { BULK_BYTES } else { needed.next_power_of_two() };
-            let mut larger = Self::lend(size);
+            let mut larger = Self::with_room(needed);
             larger.bytes[..self.len()].copy_from_slice(self.filled());
             std::mem::swap(&mut self.bytes, &mut larger.bytes);
         }
@@ -166,13 +203,9 @@ impl Drop for Block {
         let bytes = std::mem::take(&mut self.bytes);
         // The thread may be ending, and its pool with it: then the block just goes.
         let _ = POOL.try_with(|pool| {
-            let mut pool = pool.borrow_mut();
-            let spare = match bytes.len() {
-                SMALL_BYTES => &mut pool.small,
-                BULK_BYTES => &mut pool.bulk,
-                _ => return,
-            };
-            if spare.len() < SPARE_MAX {
+            if let Some((spare, most)) = pool.borrow_mut().shelf(bytes.len())
+                && spare.len() < most
+            {
                 spare.push(bytes);
             }
         });

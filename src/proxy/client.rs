@@ -127,7 +127,8 @@ impl<M: Machine> Client<M> {
                     match judge(self, &mut inbox) {
                         Judged::NeedMore => {}
                         judged => {
-                            self.inbox = Some(inbox);
+                            // A connection that waits for its answer owns no buffer either.
+                            self.inbox = Some(inbox).filter(|inbox| !inbox.is_empty());
                             return Ok(judged);
                         }
                     }

@@ -51,6 +51,8 @@ pub(super) struct Exchange<'x, M: Machine> {
     pub(super) body_bytes_max: u64,
     /// The upstream connection is, or will be, this client's alone.
     pub(super) owned: bool,
+    /// The request may have to be sent once more, so its head is kept.
+    pub(super) repeatable: bool,
     /// The client sent bytes behind an upgrade that was not granted yet.
     pub(super) sent_early: bool,
     pub(super) progress: Progress,
@@ -135,6 +137,7 @@ async fn attempt<M: Machine>(
     let written = client.worker.alarms.now();
     // What was set for connecting is not for the request.
     client.alarm.clear(Which::Upstream);
+    let sent = |ago| Sent { reused: lease.reused, pinned, ago };
     let exchange = Exchange {
         worker: &client.worker,
         client: &client.stream,
@@ -144,6 +147,7 @@ async fn attempt<M: Machine>(
         request: plan.request,
         body_bytes_max: plan.body_bytes_max,
         owned: pinned || plan.request.credential == Credential::Connection,
+        repeatable: may_retry(&plan.request, sent(Duration::ZERO)),
         sent_early: sent_early && plan.request.upgrade_websocket,
         progress: Progress::default(),
     };
@@ -151,7 +155,7 @@ async fn attempt<M: Machine>(
         Ok(answered) => Attempt::Answered(answered),
         Err(NoAnswer::Nothing) => {
             let ago = Duration::from_nanos(client.worker.alarms.now().since(written));
-            if may_retry(&plan.request, Sent { reused: lease.reused, pinned, ago }) {
+            if may_retry(&plan.request, sent(ago)) {
                 Attempt::Again
             } else if pinned {
                 Attempt::Failed(Failure::Upstream(UpstreamFault::PinLost))

@@ -6,13 +6,17 @@ use crate::http::{
     Forwarded, Framing, HeadLimits, Method, Parsed, RequestFacts, RequestHead, RequestPolicy,
     Slots, field_value, parse_request, write_request,
 };
-use crate::net::{Block, Machine, Moment};
+use crate::net::{Block, Machine, Moment, SMALL_BYTES};
 use crate::observe::{Record, Text};
 use crate::pool::settings::{PoolId, Timeouts};
 use crate::site::{self, Action, Found, Rule, RuleId, SiteId};
 
 use super::client::Client;
 use super::worker::View;
+
+/// What a head may grow by when it is sent on, beside the fields that are counted: a framing field
+/// and the end of its connection.
+const HEAD_GROWTH: usize = 128;
 
 /// A request that is to be sent to a pool.
 pub(super) struct Plan {
@@ -215,13 +219,15 @@ fn forward<M: Machine>(
         let kind = failed(ClientFault::BodyTooLong);
         return Judged::Reply(Reply { view: view.clone(), request, record, begun, kind });
     }
-    let mut out = Block::small();
     let (policy, mut extra) = forwarded_fields(client, rule.terms.forwarded, head);
     if let Some(hops) = head.max_forwards {
         extra += &format!("Max-Forwards: {}\r\n", hops.saturating_sub(1));
     }
-    write_request(head, &RequestPolicy { forwarded: policy, extra: extra.as_bytes() }, &mut out);
     let bodyless = matches!(request.framing, Framing::None | Framing::Length(0));
+    // What is there of a body goes up in one piece with the head.
+    let body = if bodyless { 0 } else { SMALL_BYTES / 2 };
+    let mut out = Block::with_room(head.bytes + extra.len() + HEAD_GROWTH + body);
+    write_request(head, &RequestPolicy { forwarded: policy, extra: extra.as_bytes() }, &mut out);
     Judged::Forward(Plan {
         view: view.clone(),
         pool,

@@ -57,6 +57,9 @@ pub(super) async fn upload<M: Machine>(
         return cut;
     }
     exchange.progress.request_whole.set(true);
+    if !exchange.repeatable {
+        *head = Block::none();
+    }
     exchange.alarm.clear(Which::Client);
     if !exchange.progress.answer_begun.get() {
         exchange.alarm.set(Which::Upstream, exchange.timeouts.response_head);
