@@ -136,13 +136,14 @@ fn next_rotation() -> Moment {
 fn drain(queue: &mut WriterEnds, outputs: &mut [Output], shared: &Shared) -> usize {
     let waiting = queue.full.slots();
     for _ in 0..waiting {
-        let Ok(record) = queue.full.pop() else { break };
+        let Ok(mut record) = queue.full.pop() else { break };
         for output in outputs.iter_mut() {
             record.write(output.format, &mut output.buffer);
             if output.buffer.len() >= BUFFER_BYTES {
                 output.flush(shared);
             }
         }
+        record.recycle();
         // If the way back is full there are enough records.
         let _ = queue.empty.push(record);
     }

@@ -55,12 +55,8 @@ impl Pool {
 
 /// The size of block that holds `count` bytes.
 fn size_for(count: usize) -> usize {
-    match count {
-        0..=HEAD_BYTES => HEAD_BYTES,
-        0..=SMALL_BYTES => SMALL_BYTES,
-        0..=BULK_BYTES => BULK_BYTES,
-        _ => count.next_power_of_two(),
-    }
+    let kept = [HEAD_BYTES, SMALL_BYTES, BULK_BYTES].into_iter().find(|size| count <= *size);
+    kept.unwrap_or_else(|| count.next_power_of_two())
 }
 
 impl Block {

@@ -7,11 +7,13 @@
 //! **Readiness, then bytes.** A socket is waited for through the ring (one poll operation per wait,
 //! submitted in batches with everything else) and its bytes are then taken or given by a call that
 //! never waits. Measured as cheap as ring reads and writes; a wait can be given up at any moment
-//! without losing bytes, and a connection that waits owns no buffer.
+//! without losing bytes, and a connection that waits owns no buffer. Short messages are posted, to
+//! leave together when all tasks of a turn have run.
 
 mod block;
 mod clock;
 mod listen;
+mod outbox;
 mod sys;
 mod uring;
 
@@ -69,6 +71,14 @@ pub trait Socket: 'static {
     /// # Errors
     /// `WouldBlock` when it takes none now; else the connection's error.
     fn send(&self, bytes: &[u8]) -> io::Result<usize>;
+
+    /// Hands over a message, to be sent at the end of this turn together with those of other
+    /// connections. There must be nothing posted that is not sent yet. If the connection breaks,
+    /// its reader learns it.
+    fn post(&self, message: Block);
+
+    /// Whether something posted is not sent yet. [`Socket::send`] comes behind it.
+    fn holds_posted(&self) -> bool;
 
     /// Whether the peer has said anything (or ended) that was not taken yet. Costs a system call.
     fn has_news(&self) -> bool;

@@ -6,7 +6,7 @@ use std::fmt;
 use std::future::{Future, poll_fn};
 use std::io;
 use std::net::{Shutdown, SocketAddr, TcpStream as StdStream};
-use std::os::fd::{AsRawFd, OwnedFd, RawFd};
+use std::os::fd::{AsRawFd, OwnedFd};
 use std::pin::Pin;
 use std::rc::Rc;
 use std::task::{Context, Poll};
@@ -20,7 +20,8 @@ use nix::sys::timerfd::{ClockId, Expiration, TimerFd, TimerFlags, TimerSetTimeFl
 use socket2::{SockRef, Socket as RawSocket};
 
 use super::listen::{self, Dial, Listening};
-use super::{Machine, Moment, Socket, clock, sys};
+use super::outbox::{Link, Outbox};
+use super::{Block, Machine, Moment, Socket, clock, sys};
 
 /// Submission entries of a ring; completions get four times as many, so that thousands of
 /// connections may end at once.
@@ -67,7 +68,12 @@ pub fn run<F: Future>(story: impl FnOnce(Ring, RingFlags) -> F) -> Result<F::Out
         }
         let builder = RuntimeBuilder::<IoUringDriver>::new().with_entries(RING_ENTRIES);
         match builder.uring_builder(ring).build() {
-            Ok(mut runtime) => return Ok(runtime.block_on(story(Ring(()), flags))),
+            Ok(mut runtime) => {
+                return Ok(runtime.block_on(async {
+                    monoio::spawn(end_turns());
+                    story(Ring(()), flags).await
+                }));
+            }
             Err(error) => refused = Some(error),
         }
     }
@@ -144,7 +150,7 @@ enum Direction {
 }
 
 impl Watch {
-    fn new(stream: Rc<TcpStream>, direction: Direction) -> Self {
+    fn new(link: Rc<Link<TcpStream>>, direction: Direction) -> Self {
         let state = Rc::new(Cell::new(Wait::Resting));
         let inner = Rc::clone(&state);
         let story = async move {
@@ -156,8 +162,8 @@ impl Watch {
                 .await;
                 // An error of the wait itself is found by the call that follows it.
                 let _ = match direction {
-                    Direction::Read => stream.readable(false).await,
-                    Direction::Write => stream.writable(false).await,
+                    Direction::Read => link.stream.readable(false).await,
+                    Direction::Write => link.stream.writable(false).await,
                 };
                 inner.set(Wait::Answered);
             }
@@ -176,17 +182,50 @@ impl Watch {
     }
 }
 
+thread_local! {
+    /// Of this thread's ring.
+    static OUTBOX: Outbox<TcpStream> = Outbox::default();
+}
+
+/// Sends at the end of each turn what was posted in it. Woken by a post while other tasks are due,
+/// it runs behind them.
+async fn end_turns() {
+    let mut stuck: Vec<(Rc<Link<TcpStream>>, Watch)> = Vec::new();
+    poll_fn(|cx| {
+        OUTBOX.with(|outbox| {
+            outbox.end_turn(cx.waker(), |link| {
+                let watch = Watch::new(Rc::clone(&link), Direction::Write);
+                stuck.push((link, watch));
+            });
+        });
+        stuck.retain(|(link, watch)| is_stuck(link, watch, cx));
+        Poll::<()>::Pending
+    })
+    .await;
+}
+
+/// Goes on with what was posted on `link`; whether some is still left.
+fn is_stuck(link: &Link<TcpStream>, watch: &Watch, cx: &mut Context<'_>) -> bool {
+    while !link.is_given_up() && link.holds_posted() {
+        if watch.poll(cx).is_pending() {
+            return true;
+        }
+        // Why it failed is learnt by whoever reads from the connection.
+        let _ = link.send_posted();
+    }
+    false
+}
+
 /// A TCP connection on the ring.
 pub struct UringSocket {
     read: Watch,
     write: RefCell<Option<Watch>>,
-    stream: Rc<TcpStream>,
-    fd: RawFd,
+    link: Rc<Link<TcpStream>>,
 }
 
 impl fmt::Debug for UringSocket {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_tuple("UringSocket").field(&self.fd).finish()
+        f.debug_tuple("UringSocket").field(&self.link.fd).finish()
     }
 }
 
@@ -198,16 +237,24 @@ impl UringSocket {
     /// The runtime only offers waits on its own socket types; they work for every descriptor that
     /// can be polled.
     fn watch(fd: OwnedFd) -> io::Result<Self> {
-        let stream = Rc::new(TcpStream::from_std(StdStream::from(fd))?);
+        let stream = TcpStream::from_std(StdStream::from(fd))?;
         let fd = stream.as_raw_fd();
-        let read = Watch::new(Rc::clone(&stream), Direction::Read);
-        Ok(Self { read, write: RefCell::new(None), stream, fd })
+        let link = Link::new(stream, fd);
+        let read = Watch::new(Rc::clone(&link), Direction::Read);
+        Ok(Self { read, write: RefCell::new(None), link })
+    }
+}
+
+impl Drop for UringSocket {
+    fn drop(&mut self) {
+        // The thread may be ending, and its outbox with it.
+        let _ = OUTBOX.try_with(|outbox| outbox.give_up(&self.link));
     }
 }
 
 impl std::os::fd::AsFd for UringSocket {
     fn as_fd(&self) -> std::os::fd::BorrowedFd<'_> {
-        sys::borrow(&self.stream, self.fd)
+        sys::borrow(&self.link.stream, self.link.fd)
     }
 }
 
@@ -219,26 +266,37 @@ impl Socket for UringSocket {
 
     fn poll_writable(&self, cx: &mut Context<'_>) -> Poll<()> {
         let mut write = self.write.borrow_mut();
-        let make = || Watch::new(Rc::clone(&self.stream), Direction::Write);
+        let make = || Watch::new(Rc::clone(&self.link), Direction::Write);
         write.get_or_insert_with(make).poll(cx)
     }
 
     #[inline]
     fn recv(&self, into: &mut [u8]) -> io::Result<usize> {
-        sys::take(self.fd, into)
+        sys::take(self.link.fd, into)
     }
 
     #[inline]
     fn send(&self, bytes: &[u8]) -> io::Result<usize> {
-        sys::give(self.fd, bytes)
+        if self.link.holds_posted() {
+            self.link.send_posted()?;
+        }
+        sys::give(self.link.fd, bytes)
+    }
+
+    fn post(&self, message: Block) {
+        OUTBOX.with(|outbox| outbox.post(&self.link, message));
+    }
+
+    fn holds_posted(&self) -> bool {
+        self.link.holds_posted()
     }
 
     fn has_news(&self) -> bool {
-        sys::has_news(self.fd)
+        sys::has_news(self.link.fd)
     }
 
     fn has_ended(&self) -> bool {
-        sys::has_ended(self.fd)
+        sys::has_ended(self.link.fd)
     }
 
     fn connect_result(&self) -> io::Result<()> {
@@ -248,13 +306,17 @@ impl Socket for UringSocket {
 
     fn shutdown(&self, how: Shutdown) {
         use nix::sys::socket::Shutdown as How;
+        if self.link.holds_posted() && how != Shutdown::Read {
+            // What is not taken now is lost with the connection.
+            let _ = self.link.send_posted();
+        }
         let how = match how {
             Shutdown::Read => How::Read,
             Shutdown::Write => How::Write,
             Shutdown::Both => How::Both,
         };
         // A connection that is gone already needs no shutdown.
-        let _ = shutdown(self.fd, how);
+        let _ = shutdown(self.link.fd, how);
     }
 
     fn reset_on_close(&self) {

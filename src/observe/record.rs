@@ -1,8 +1,9 @@
 //! The access record: what an exchange was, noted while it runs and written out by another thread.
 
+use std::cell::Cell;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 
-use jiff::{Timestamp, tz::TimeZone};
+use jiff::{Timestamp, civil::DateTime, tz::TimeZone};
 
 /// How records are written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -274,6 +275,10 @@ fn write_address(address: IpAddr, line: &mut Vec<u8>) {
 /// turn back and no terminal obeys.
 fn write_escaped(text: &[u8], line: &mut Vec<u8>) {
     let plain = |byte: &u8| matches!(byte, b' '..=b'~') && *byte != b'"' && *byte != b'\\';
+    // The usual case, without a branch for each byte.
+    if text.iter().fold(true, |all, byte| all & plain(byte)) {
+        return line.extend_from_slice(text);
+    }
     let mut rest = text;
     while let Some(at) = rest.iter().position(|byte| !plain(byte)) {
         let (before, after) = rest.split_at(at);
@@ -333,10 +338,21 @@ fn write_clf_time(micros: u64, line: &mut Vec<u8>) {
     line.extend_from_slice(b" +0000");
 }
 
-fn civil(micros: u64) -> jiff::civil::DateTime {
-    let micros = i64::try_from(micros).unwrap_or_default();
-    let time = Timestamp::from_microsecond(micros).unwrap_or(Timestamp::UNIX_EPOCH);
-    TimeZone::UTC.to_datetime(time)
+/// Date and time of day, exact to the second. Records of one second follow each other, so the last
+/// result is kept.
+fn civil(micros: u64) -> DateTime {
+    thread_local! {
+        static LAST: Cell<(u64, DateTime)> = const { Cell::new((u64::MAX, DateTime::ZERO)) };
+    }
+    let second = micros / 1_000_000;
+    let (known, time) = LAST.get();
+    if known == second {
+        return time;
+    }
+    let time = Timestamp::from_second(i64::try_from(second).unwrap_or_default());
+    let time = TimeZone::UTC.to_datetime(time.unwrap_or(Timestamp::UNIX_EPOCH));
+    LAST.set((second, time));
+    time
 }
 
 #[cfg(test)]

@@ -21,6 +21,10 @@ const LIMITS: HeadLimits = HeadLimits {
     fields_max: 256,
 };
 
+/// What a head may grow by when it is sent on: the date, fields of framing and of the connection,
+/// and the lines around a chunk.
+const HEAD_GROWTH: usize = 256;
+
 /// Interim answers that one exchange may bring.
 const INTERIM_MAX: u32 = 16;
 
@@ -73,13 +77,12 @@ pub(super) async fn answer<M: Machine>(exchange: &Exchange<'_, M>) -> Result<Ans
         return Ok(Answered { facts, nothing_extra: true, keep_client: false, tunnel: Some(rest) });
     }
     let mut body = Body::of(&head);
-    relay(exchange, &mut body, head.out, &mut rest).await?;
-    Ok(Answered {
-        facts,
-        nothing_extra: rest.is_empty(),
-        keep_client: head.policy.keep_alive,
-        tunnel: None,
-    })
+    let keep_client = head.policy.keep_alive;
+    begin(exchange, &mut body, head, &mut rest).await?;
+    while !body.is_whole() {
+        relay_piece(exchange, &mut body, &mut rest).await?;
+    }
+    Ok(Answered { facts, nothing_extra: rest.is_empty(), keep_client, tunnel: None })
 }
 
 /// Reads heads until the final one; `block` then holds what came behind it.
@@ -195,7 +198,8 @@ fn read_head<M: Machine>(
     // After a refused upgrade, what the client sent early was meant for the new protocol.
     let sent_early = || exchange.sent_early || exchange.client.socket().has_news();
     policy.keep_alive &= !(request.upgrade_websocket && sent_early());
-    let mut out = Block::small();
+    // With what there is of the body.
+    let mut out = Block::with_room(inbox.len() + HEAD_GROWTH);
     let used = head.bytes;
     if facts.interim() && !facts.upgrade_websocket {
         // An HTTP/1.0 client knows no interim answers; a 100 of ours has gone out already.
@@ -217,10 +221,27 @@ fn read_head<M: Machine>(
 /// Gives bytes to the client.
 async fn give<M: Machine>(exchange: &Exchange<'_, M>, bytes: &[u8]) -> Result<(), NoAnswer> {
     let patience = (Which::Upstream, exchange.timeouts.client_write_idle);
-    match exchange.client.give_all(bytes, exchange.alarm, patience).await {
+    let given = exchange.client.give_all(bytes, exchange.alarm, patience).await;
+    note_given(exchange, bytes.len(), given)
+}
+
+/// Gives an answer that is whole in one piece, and after which the client may ask again.
+async fn give_whole<M: Machine>(exchange: &Exchange<'_, M>, out: Block) -> Result<(), NoAnswer> {
+    let length = out.len();
+    let patience = (Which::Upstream, exchange.timeouts.client_write_idle);
+    let given = exchange.client.give_message(out, exchange.alarm, patience).await;
+    note_given(exchange, length, given)
+}
+
+fn note_given<M: Machine>(
+    exchange: &Exchange<'_, M>,
+    length: usize,
+    given: Result<(), Broken>,
+) -> Result<(), NoAnswer> {
+    match given {
         Ok(()) => {
             let so_far = exchange.progress.bytes_out.get();
-            exchange.progress.bytes_out.set(so_far + bytes.len() as u64);
+            exchange.progress.bytes_out.set(so_far + length as u64);
             Ok(())
         }
         Err(Broken::TimedOut) => Err(ClientFault::SlowReader.into()),
@@ -315,14 +336,14 @@ impl Body {
     }
 }
 
-/// Sends the head with what is there of the body, then the rest. What is left in `rest` came behind
-/// the body's end.
-async fn relay<M: Machine>(
+/// Sends the head with what is there of the body. What is left in `rest` came behind its end.
+async fn begin<M: Machine>(
     exchange: &Exchange<'_, M>,
     body: &mut Body,
-    mut out: Block,
+    head: FinalHead,
     rest: &mut Block,
 ) -> Result<(), NoAnswer> {
+    let FinalHead { policy, mut out, .. } = head;
     if !rest.is_empty() && !body.is_whole() {
         let (data, used) = body.next(rest)?;
         let bytes = rest.filled().get(..data).unwrap_or_default();
@@ -337,12 +358,11 @@ async fn relay<M: Machine>(
     }
     body.put_end(&mut out);
     exchange.progress.answer_begun.set(true);
-    give(exchange, out.filled()).await?;
-    drop(out);
-    while !body.is_whole() {
-        relay_piece(exchange, body, rest).await?;
+    if body.is_whole() && policy.keep_alive {
+        give_whole(exchange, out).await
+    } else {
+        give(exchange, out.filled()).await
     }
-    Ok(())
 }
 
 async fn relay_piece<M: Machine>(

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use crate::exchange::{ClientFault, Failure, ProxyFault, UpstreamFault};
 use crate::http::may_decide;
-use crate::net::{Block, Machine, Moment};
+use crate::net::{Block, Machine, Moment, Socket};
 use crate::observe::Record;
 use crate::site::ListenerId;
 use crate::tls::Presented;
@@ -93,10 +93,7 @@ impl<M: Machine> Client<M> {
                 After::Next => {}
                 After::Linger => return self.linger().await,
                 After::Close => return self.stream.end(),
-                After::Reset => {
-                    use crate::net::Socket;
-                    return self.stream.socket().reset_on_close();
-                }
+                After::Reset => return self.stream.socket().reset_on_close(),
             }
         }
     }
@@ -196,7 +193,7 @@ impl<M: Machine> Client<M> {
         if self.stream.poll_readable(cx).is_ready() {
             return Poll::Ready(Ok(()));
         }
-        if may_go && self.worker.draining() {
+        if may_go && self.worker.draining() && !self.stream.socket().holds_posted() {
             return Poll::Ready(Err(NoHead::Ended));
         }
         if self.pins.iter().any(|pin| pin.stream.poll_readable(cx).is_ready()) {

@@ -176,6 +176,29 @@ impl<S: Socket> Stream<S> {
         })
     }
 
+    /// Gives `message`, after which this side has nothing to say until the peer has spoken: short
+    /// ones leave at the end of the turn.
+    pub(super) async fn give_message(
+        &self,
+        message: Block,
+        alarm: &Alarm,
+        patience: (Which, Duration),
+    ) -> Result<(), Broken> {
+        if message.len() > RECORD_BYTES || self.socket.holds_posted() {
+            return self.give_all(message.filled(), alarm, patience).await;
+        }
+        let Some(tls) = &self.tls else {
+            self.socket.post(message);
+            return Ok(());
+        };
+        let mut tls = tls.borrow_mut();
+        tls.seal(Some(message.filled()))?;
+        if let Some(sealed) = tls.outgoing.take() {
+            self.socket.post(sealed);
+        }
+        Ok(())
+    }
+
     /// Gives all of `bytes`. The peer has `patience` to take some, each time anew; the deadline is
     /// touched only if it does not take all at once.
     pub(super) async fn give_all(

@@ -10,7 +10,7 @@ use crate::net::{BULK_BYTES, Block, Machine, SMALL_BYTES, Socket};
 
 use super::alarm::Which;
 use super::forward::Exchange;
-use super::stream::{Broken, Took};
+use super::stream::Took;
 
 /// A client that has ended its direction may be gone; the answer may take this long then.
 const HALF_CLOSED_GRACE: Duration = Duration::from_secs(2);
@@ -76,7 +76,7 @@ async fn send_request<M: Machine>(
     inbox: &mut Option<Block>,
 ) -> Result<(), Cut> {
     let mut body = match exchange.request.framing {
-        Framing::None | Framing::Length(0) => return give(exchange, head.filled()).await,
+        Framing::None | Framing::Length(0) => return give_whole(exchange, head).await,
         Framing::Length(length) => Body::Length(length),
         Framing::Chunked | Framing::UntilClose => Body::Chunked(Chunked::new()),
     };
@@ -89,6 +89,9 @@ async fn send_request<M: Machine>(
         }
         None if exchange.request.expect_continue => invite(exchange).await?,
         None => {}
+    }
+    if body.is_whole() {
+        return give_whole(exchange, head).await;
     }
     give(exchange, head.filled()).await?;
     while !body.is_whole() {
@@ -106,13 +109,24 @@ async fn invite<M: Machine>(exchange: &Exchange<'_, M>) -> Result<(), Cut> {
     given.map_err(|_| ClientFault::Left.into())
 }
 
+/// Gives a request that is whole in one piece.
+async fn give_whole<M: Machine>(exchange: &Exchange<'_, M>, head: &mut Block) -> Result<(), Cut> {
+    let mut message = Block::none();
+    if exchange.repeatable {
+        message.put(head.filled());
+    } else {
+        std::mem::swap(&mut message, head);
+    }
+    let patience = (Which::Client, exchange.timeouts.client_write_idle);
+    let given = exchange.upstream.give_message(message, exchange.alarm, patience).await;
+    given.map_err(|_| Cut::ServerStopped)
+}
+
 /// Gives bytes to the server. Its own silence is judged by the answer's deadline.
 async fn give<M: Machine>(exchange: &Exchange<'_, M>, bytes: &[u8]) -> Result<(), Cut> {
     let patience = (Which::Client, exchange.timeouts.client_write_idle);
-    match exchange.upstream.give_all(bytes, exchange.alarm, patience).await {
-        Ok(()) => Ok(()),
-        Err(Broken::TimedOut | Broken::Socket(_) | Broken::Tls(_)) => Err(Cut::ServerStopped),
-    }
+    let given = exchange.upstream.give_all(bytes, exchange.alarm, patience).await;
+    given.map_err(|_| Cut::ServerStopped)
 }
 
 /// Reads a piece of the body and sends it on; gives what came behind the body's end.

@@ -214,7 +214,6 @@ impl<M: Machine> Worker<M> {
         let mut journal = self.journal.borrow_mut();
         let recycled = journal.as_mut().and_then(|ends| ends.empty.pop().ok());
         let mut record = recycled.unwrap_or_default();
-        record.recycle();
         record.id = self.next_id.get();
         self.next_id.set(record.id.wrapping_add(1));
         record

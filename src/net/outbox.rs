@@ -1,0 +1,216 @@
+//! Short messages that go out together at the end of a turn.
+//!
+//! A turn is what the tasks do between two entries of the ring. Sent one by one while they run,
+//! messages find their receivers asleep again each time, and the sender pays for every wake-up. So a
+//! connection posts its message, and the outbox sends all of them when the other tasks have run.
+//!
+//! What the kernel does not take at once stays with its connection, which sends nothing else before:
+//! the outbox waits until it can go on, or until the connection is given up.
+
+use std::cell::{Cell, RefCell};
+use std::fmt;
+use std::io;
+use std::os::fd::RawFd;
+use std::rc::Rc;
+use std::task::Waker;
+
+use nix::sys::socket::{Shutdown, shutdown};
+
+use super::{Block, sys};
+
+/// Messages that wait for the end of a turn; with so many it has come.
+const POSTED_MAX: usize = 64;
+
+/// An open stream, and what was posted on it.
+pub(super) struct Link<S> {
+    pub(super) stream: S,
+    pub(super) fd: RawFd,
+    posted: RefCell<Option<Block>>,
+    given_up: Cell<bool>,
+}
+
+impl<S> Link<S> {
+    pub(super) fn new(stream: S, fd: RawFd) -> Rc<Self> {
+        Rc::new(Self { stream, fd, posted: RefCell::default(), given_up: Cell::new(false) })
+    }
+
+    /// Whether the end of the turn will find nobody to wait for `posted`.
+    pub(super) fn is_given_up(&self) -> bool {
+        self.given_up.get()
+    }
+
+    /// Whether something was posted that the kernel has not taken yet.
+    pub(super) fn holds_posted(&self) -> bool {
+        self.posted.borrow().is_some()
+    }
+
+    /// Sends what was posted, as far as the kernel takes it.
+    ///
+    /// # Errors
+    /// `WouldBlock` when something is left; else the connection is broken, and nothing is.
+    pub(super) fn send_posted(&self) -> io::Result<()> {
+        let mut posted = self.posted.borrow_mut();
+        while let Some(block) = &mut *posted {
+            match sys::give(self.fd, block.filled()) {
+                Ok(count) => {
+                    block.consume(count);
+                    if block.is_empty() {
+                        *posted = None;
+                    }
+                }
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Err(error),
+                Err(error) => {
+                    *posted = None;
+                    // Whoever reads learns it, also of what is no error of the connection itself.
+                    let _ = shutdown(self.fd, Shutdown::Both);
+                    return Err(error);
+                }
+            }
+        }
+        Ok(())
+    }
+}
+
+/// The messages of one thread.
+pub(super) struct Outbox<S> {
+    due: RefCell<Vec<Rc<Link<S>>>>,
+    /// Of the task that ends the turns.
+    waker: Cell<Option<Waker>>,
+}
+
+impl<S> Default for Outbox<S> {
+    fn default() -> Self {
+        Self { due: RefCell::new(Vec::with_capacity(POSTED_MAX)), waker: Cell::default() }
+    }
+}
+
+impl<S> fmt::Debug for Outbox<S> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Outbox").finish_non_exhaustive()
+    }
+}
+
+impl<S> Outbox<S> {
+    /// Takes `message` for `link`, on which nothing is posted.
+    pub(super) fn post(&self, link: &Rc<Link<S>>, message: Block) {
+        let before = link.posted.replace(Some(message));
+        assert!(before.is_none(), "whoever posts has asked whether something is posted");
+        let mut due = self.due.borrow_mut();
+        due.push(Rc::clone(link));
+        if due.len() >= POSTED_MAX {
+            due.retain(|link| link.send_posted().is_err() && link.holds_posted());
+        }
+        if let Some(waker) = self.waker.take() {
+            waker.wake();
+        }
+    }
+
+    /// Sends what is due; hands out the links that have something left. `waker` is woken when
+    /// something is due again.
+    pub(super) fn end_turn(&self, waker: &Waker, mut stuck: impl FnMut(Rc<Link<S>>)) {
+        self.waker.set(Some(waker.clone()));
+        for link in self.due.borrow_mut().drain(..) {
+            if link.send_posted().is_err() && link.holds_posted() {
+                stuck(link);
+            }
+        }
+    }
+
+    /// Nobody will use `link` again; what it holds at the end of this turn is not waited for.
+    pub(super) fn give_up(&self, link: &Link<S>) {
+        if link.holds_posted() {
+            link.given_up.set(true);
+            if let Some(waker) = self.waker.take() {
+                waker.wake();
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::Read;
+    use std::os::fd::AsRawFd;
+    use std::os::unix::net::UnixStream;
+
+    use super::*;
+
+    fn message(bytes: &[u8]) -> Block {
+        let mut block = Block::none();
+        block.put(bytes);
+        block
+    }
+
+    /// A link to a peer that has the returned end.
+    fn link() -> (Rc<Link<UnixStream>>, UnixStream) {
+        let (ours, theirs) = UnixStream::pair().unwrap();
+        let fd = ours.as_raw_fd();
+        (Link::new(ours, fd), theirs)
+    }
+
+    fn end_turn(outbox: &Outbox<UnixStream>) -> Vec<Rc<Link<UnixStream>>> {
+        let mut stuck = Vec::new();
+        outbox.end_turn(Waker::noop(), |link| stuck.push(link));
+        stuck
+    }
+
+    #[test]
+    fn messages_leave_at_the_end_of_the_turn() {
+        let outbox = Outbox::default();
+        let (link, mut peer) = link();
+        outbox.post(&link, message(b"hello"));
+        assert!(link.holds_posted());
+        peer.set_nonblocking(true).unwrap();
+        assert!(peer.read(&mut [0; 9]).is_err());
+        assert!(end_turn(&outbox).is_empty() && !link.holds_posted());
+        let mut read = [0; 9];
+        assert_eq!(peer.read(&mut read).unwrap(), 5);
+        assert_eq!(&read[..5], b"hello");
+    }
+
+    #[test]
+    fn a_turn_with_many_messages_ends_early() {
+        let outbox = Outbox::default();
+        let links: Vec<_> = (0..POSTED_MAX).map(|_| link()).collect();
+        for (link, _) in &links {
+            outbox.post(link, message(b"x"));
+        }
+        assert!(links.iter().all(|(link, _)| !link.holds_posted()));
+    }
+
+    #[test]
+    fn what_a_slow_peer_leaves_over_is_handed_out_and_goes_on() {
+        let outbox = Outbox::default();
+        let (link, mut peer) = link();
+        let sent = vec![7; 4 << 20];
+        outbox.post(&link, message(&sent));
+        let stuck = end_turn(&outbox);
+        assert_eq!((stuck.len(), link.holds_posted()), (1, true));
+        let mut got = 0;
+        let mut room = vec![0; 64 << 10];
+        while got < sent.len() {
+            got += peer.read(&mut room).unwrap();
+            let _ = link.send_posted();
+        }
+        assert_eq!((got, link.holds_posted()), (sent.len(), false));
+    }
+
+    #[test]
+    fn a_broken_connection_is_shut_so_that_its_reader_learns_it() {
+        let outbox = Outbox::default();
+        let (link, peer) = link();
+        drop(peer);
+        outbox.post(&link, message(b"lost"));
+        assert!(end_turn(&outbox).is_empty() && !link.holds_posted());
+        assert_eq!((&link.stream).read(&mut [0; 1]).unwrap(), 0);
+    }
+
+    #[test]
+    fn a_link_without_an_owner_is_not_waited_for() {
+        let outbox = Outbox::default();
+        let (link, _peer) = link();
+        outbox.post(&link, message(&vec![7; 4 << 20]));
+        outbox.give_up(&link);
+        assert!(link.is_given_up());
+    }
+}
