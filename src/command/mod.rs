@@ -2,6 +2,7 @@
 
 mod check;
 mod demo;
+mod reload;
 mod run;
 
 use std::path::PathBuf;
@@ -45,6 +46,21 @@ enum Command {
         #[arg(long)]
         json: bool,
     },
+    /// Make the running instance read its file again; if anything is wrong with it, nothing changes
+    #[command(
+        after_help = "Example: gatehouse reload\nExit codes: 0 the file is in force, 1 no instance was reached, 2 complaints were printed and the old file stays"
+    )]
+    Reload {
+        /// The admin socket of the running instance
+        #[arg(long, value_name = "PATH", default_value = reload::SOCKET)]
+        socket: PathBuf,
+        /// The operator's file, to find the admin socket by
+        #[arg(long, value_name = "FILE", conflicts_with = "socket")]
+        config: Option<PathBuf>,
+        /// Print the answer as JSON
+        #[arg(long)]
+        json: bool,
+    },
     /// Show a published page: no file, no root, nothing else installed
     #[command(after_help = "Example: gatehouse demo, then open https://127.0.0.1:8443/")]
     Demo {
@@ -61,6 +77,9 @@ pub fn main() -> ExitCode {
     let done = match arguments.command {
         Command::Run { config } => run::run(&config),
         Command::Check { file, json } => check::check(&file, json),
+        Command::Reload { socket, config, json } => {
+            reload::reload(&socket, config.as_ref(), json)
+        }
         Command::Demo { port } => demo::demo(port),
     };
     ExitCode::from(done)

@@ -2,14 +2,16 @@
 
 use std::path::Path;
 
-use crate::control::{self, Settings};
+use crate::config;
+use crate::control::{self, Disk, Service};
 use crate::observe::say_now;
 
-use super::check::{print, read};
+use super::check::print;
 use super::{FAILED, REFUSED};
 
 pub(super) fn run(file: &Path) -> u8 {
-    let config = match read(file) {
+    let disk = Disk::default();
+    let config = match config::read(file, &disk) {
         Ok(config) => config,
         Err(complaints) => {
             print(&complaints, false);
@@ -20,19 +22,17 @@ pub(super) fn run(file: &Path) -> u8 {
         say_now(&format!("cannot wait for signals: {error}"));
         return FAILED;
     }
-    let running = match control::start(config, Settings { talkative: true }) {
-        Ok(running) => running,
-        Err(why) => {
-            say_now(&format!("{why}"));
-            return FAILED;
+    match Service::start(file, disk, config) {
+        Ok(service) => {
+            say_now("ready");
+            service.run();
+            0
         }
-    };
-    say_now("ready");
-    if control::wait_for_signal().is_ok() {
-        say_now("stopping; running requests may end, a second signal stops at once");
+        Err(why) => {
+            say_now(&why.to_string());
+            FAILED
+        }
     }
-    running.stop(second_signal());
-    0
 }
 
 /// Tells whether another signal has come since.

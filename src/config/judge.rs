@@ -1,7 +1,7 @@
 //! The order in which the parts of a Document are judged, and what all of them need.
 
 use std::collections::HashMap;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use super::complaint::Faults;
 use super::site::Surroundings;
@@ -65,6 +65,7 @@ impl<'j> Judge<'j> {
             resolvers: self.resolvers(),
             log: self.log(),
             admin: self.admin(),
+            documents: self.files.paths().map(Path::to_path_buf).collect(),
             certificates: certificates.into_iter().flatten().collect(),
             adapters,
             listeners,

@@ -75,6 +75,8 @@ pub struct Config {
     pub resolvers: Vec<IpAddr>,
     /// The admin plane, as data for the control thread.
     pub admin: Admin,
+    /// The operator's files that this was read from: the main one and those that it includes.
+    pub documents: Vec<PathBuf>,
 }
 
 /// How many workers.

@@ -6,6 +6,7 @@ use std::fs::{File, OpenOptions};
 use std::io::{self, Write};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::mpsc;
 use std::thread::JoinHandle;
 use std::time::Duration;
 
@@ -36,23 +37,15 @@ struct Output {
     failed: bool,
 }
 
-/// The running log thread.
-#[derive(Debug)]
-pub(super) struct Journal {
-    thread: Option<JoinHandle<()>>,
-    stop: Arc<AtomicBool>,
-}
+/// Where lines go from now on, opened.
+pub(super) struct Outputs(Vec<Output>);
 
-impl Journal {
-    /// Opens the outputs that `log` names and begins to write.
+impl Outputs {
+    /// Opens what `log` names.
     ///
     /// # Errors
     /// A sentence for the administrator: which file cannot be opened, and why.
-    pub(super) fn start(
-        log: &Log,
-        queues: Vec<WriterEnds>,
-        shared: Arc<Shared>,
-    ) -> Result<Self, String> {
+    pub(super) fn open(log: &Log) -> Result<Self, String> {
         let mut outputs = Vec::new();
         for access in &log.access {
             let (name, target) = open(&access.to)?;
@@ -62,12 +55,53 @@ impl Journal {
             };
             outputs.push(Output { format, target, name, buffer: Vec::new(), failed: false });
         }
+        Ok(Self(outputs))
+    }
+}
+
+/// What the log thread is told.
+enum Order {
+    /// A new worker's queue.
+    Queue(WriterEnds),
+    /// Lines go elsewhere, also those of records that still wait: where they went before may be
+    /// gone when the reload is.
+    Outputs(Outputs),
+}
+
+/// The running log thread.
+#[derive(Debug)]
+pub(super) struct Journal {
+    thread: Option<JoinHandle<()>>,
+    stop: Arc<AtomicBool>,
+    orders: mpsc::Sender<Order>,
+}
+
+impl Journal {
+    /// Begins to write.
+    ///
+    /// # Errors
+    /// There is no thread for it.
+    pub(super) fn start(outputs: Outputs, shared: Arc<Shared>) -> Result<Self, String> {
         let stop = Arc::new(AtomicBool::new(false));
         let told = Arc::clone(&stop);
+        let (orders, told_orders) = mpsc::channel();
         let thread = std::thread::Builder::new().name("log".to_owned());
-        let thread = thread.spawn(move || write_until(&told, queues, outputs, &shared));
+        let thread = thread.spawn(move || write_until(&told, &told_orders, outputs.0, &shared));
         let thread = thread.map_err(|error| format!("cannot start the log thread: {error}"))?;
-        Ok(Self { thread: Some(thread), stop })
+        Ok(Self { thread: Some(thread), stop, orders })
+    }
+
+    /// Writes the records of new workers too.
+    pub(super) fn add(&self, queues: Vec<WriterEnds>) {
+        for queue in queues {
+            // The thread runs until this Journal ends.
+            let _ = self.orders.send(Order::Queue(queue));
+        }
+    }
+
+    /// Lines go to `outputs` from now on.
+    pub(super) fn redirect(&self, outputs: Outputs) {
+        let _ = self.orders.send(Order::Outputs(outputs));
     }
 
     /// Writes what still waits, then ends; if nobody takes the lines, without them.
@@ -98,10 +132,11 @@ fn open(target: &AccessTarget) -> Result<(String, Box<dyn Write + Send>), String
 
 fn write_until(
     stop: &AtomicBool,
-    mut queues: Vec<WriterEnds>,
+    orders: &mpsc::Receiver<Order>,
     mut outputs: Vec<Output>,
     shared: &Shared,
 ) {
+    let mut queues = Vec::new();
     let mut pause = PAUSE_MIN;
     let mut rotate_at = next_rotation();
     loop {
@@ -112,6 +147,12 @@ fn write_until(
             }
         }
         let stopping = stop.load(Ordering::Acquire);
+        for order in orders.try_iter() {
+            match order {
+                Order::Queue(queue) => queues.push(queue),
+                Order::Outputs(new) => outputs = new.0,
+            }
+        }
         let mut taken = 0;
         for queue in &mut queues {
             taken += drain(queue, &mut outputs, shared);
@@ -119,6 +160,7 @@ fn write_until(
         for output in &mut outputs {
             output.flush(shared);
         }
+        queues.retain(|queue| !(queue.full.is_abandoned() && queue.full.is_empty()));
         print_notices(shared);
         if stopping && taken == 0 {
             return;

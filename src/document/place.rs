@@ -56,6 +56,11 @@ impl Files {
         self.files.len() as u32 - 1
     }
 
+    /// Where the files are.
+    pub fn paths(&self) -> impl Iterator<Item = &Path> {
+        self.files.iter().map(|file| file.path.as_path())
+    }
+
     /// The text of a file.
     pub fn text(&self, file: u32) -> &str {
         self.files.get(file as usize).map_or("", |file| &file.text)

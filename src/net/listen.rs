@@ -38,6 +38,14 @@ impl Listening {
         self.0.local_addr()?.as_socket().ok_or_else(|| io::ErrorKind::AddrNotAvailable.into())
     }
 
+    /// Connections accepted from now on have this keepalive interval.
+    ///
+    /// # Errors
+    /// What the kernel says.
+    pub fn set_keepalive(&self, keepalive: Duration) -> io::Result<()> {
+        prepare(&self.0, keepalive)
+    }
+
     /// Another handle of the same socket.
     ///
     /// # Errors

@@ -39,6 +39,7 @@ struct ShelfKey {
     dial: Dial,
     tls: Option<u64>,
     name: Option<String>,
+    verified: Option<String>,
 }
 
 /// Survives every reload; owned by the control thread.
@@ -54,10 +55,16 @@ impl Registry {
         Arc::clone(self.loads.entry((pool.to_owned(), address)).or_default())
     }
 
-    /// The place for idle connections made by `dial`, with TLS of this fingerprint, if any, and
-    /// this name, if it does not change from request to request.
-    pub fn shelf(&mut self, dial: &Dial, tls: Option<u64>, name: Option<String>) -> Shelf {
+    /// The place for idle connections made by `dial`, with TLS of this fingerprint, if any; with the
+    /// name that is asked for, if it does not change from request to request, and the one that is
+    /// verified, if that is another.
+    pub fn shelf(
+        &mut self,
+        dial: &Dial,
+        tls: Option<u64>,
+        (name, verified): (Option<String>, Option<String>),
+    ) -> Shelf {
         let next = Shelf(u32::try_from(self.shelves.len()).unwrap_or(u32::MAX));
-        *self.shelves.entry(ShelfKey { dial: dial.clone(), tls, name }).or_insert(next)
+        *self.shelves.entry(ShelfKey { dial: dial.clone(), tls, name, verified }).or_insert(next)
     }
 }

@@ -13,11 +13,11 @@ use std::time::Duration;
 
 use crate::exchange::ProxyFault;
 use crate::net::{Acceptor, Block, Listening, Machine, Ring, Socket, UringSocket};
-use crate::site::ListenerId;
 use crate::tls::Presented;
 
 use super::alarm::{Alarm, Which};
 use super::client::Client;
+use super::kept::DoorId;
 use super::obtain::no_descriptors;
 use super::stream::Stream;
 use super::worker::Worker;
@@ -70,10 +70,11 @@ impl Drop for Spare {
     }
 }
 
-/// Accepts clients of one listening socket until `stopped`, then what was waiting already.
+/// Accepts clients of one listening socket until `stopped`, then what was waiting already. `door`
+/// says whose they are; a socket may come to another Listener by a reload.
 pub async fn serve_listener(
     worker: Rc<Worker<Ring>>,
-    listener: ListenerId,
+    door: impl Fn() -> DoorId,
     listening: Listening,
     stopped: impl Fn() -> bool,
 ) -> io::Result<()> {
@@ -93,7 +94,7 @@ pub async fn serve_listener(
         let waited = alarm.until(Which::Client, ready).await;
         spares.refill();
         if waited.is_ok() || ending || short_of_files {
-            short_of_files = !accept_waiting(&worker, listener, &acceptor, &spares);
+            short_of_files = !accept_waiting(&worker, door(), &acceptor, &spares);
         }
         if ending {
             return Ok(());
@@ -104,7 +105,7 @@ pub async fn serve_listener(
 /// Accepts who waits; false if there is no descriptor for one of them.
 fn accept_waiting(
     worker: &Rc<Worker<Ring>>,
-    listener: ListenerId,
+    door: DoorId,
     acceptor: &Acceptor,
     spares: &Rc<Spares>,
 ) -> bool {
@@ -122,7 +123,7 @@ fn accept_waiting(
             accepted = acceptor.accept();
         }
         match accepted {
-            Ok((socket, peer)) => begin(worker, listener, socket, peer, spare),
+            Ok((socket, peer)) => begin(worker, door, socket, peer, spare),
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => return true,
             // The client has gone before we came to it; the next one may not.
             Err(_) => {}
@@ -133,7 +134,7 @@ fn accept_waiting(
 
 fn begin(
     worker: &Rc<Worker<Ring>>,
-    listener: ListenerId,
+    door: DoorId,
     socket: UringSocket,
     peer: SocketAddr,
     spare: Option<Spare>,
@@ -155,7 +156,7 @@ fn begin(
     worker.counters.clients.add(1);
     let served = Rc::clone(worker);
     worker.machine.spawn(async move {
-        let story = pin!(serve_client(Rc::clone(&served), listener, socket, peer, refused));
+        let story = pin!(serve_client(Rc::clone(&served), door, socket, peer, refused));
         if caught(story).await.is_err() {
             served.counters.panics.add(1);
             served.shared.notices.say(&peer.to_string(), "a panic of ours ended this connection");
@@ -182,14 +183,14 @@ async fn caught(mut story: Pin<&mut impl Future<Output = ()>>) -> Result<(), ()>
 
 async fn serve_client<M: Machine>(
     worker: Rc<Worker<M>>,
-    listener: ListenerId,
+    door: DoorId,
     socket: M::Socket,
     peer: SocketAddr,
     refused: Option<ProxyFault>,
 ) {
     let alarm = worker.alarms.open();
     let time = refused.map(|_| REFUSED_HANDSHAKE);
-    let shaken = shake_hands(&worker, listener, socket, (&alarm, time)).await;
+    let shaken = shake_hands(&worker, door, socket, (&alarm, time)).await;
     let Some((stream, presented)) = shaken else {
         return;
     };
@@ -197,7 +198,7 @@ async fn serve_client<M: Machine>(
         worker,
         stream,
         alarm,
-        listener,
+        door,
         peer,
         presented,
         inbox: None,
@@ -207,19 +208,19 @@ async fn serve_client<M: Machine>(
     client.serve().await;
 }
 
-/// TLS, where the listener has it; `None` if that fails.
+/// TLS, where the listener has it; `None` if that fails, or the listener is gone.
 async fn shake_hands<M: Machine>(
     worker: &Rc<Worker<M>>,
-    listener: ListenerId,
+    door: DoorId,
     socket: M::Socket,
     (alarm, time): (&Alarm, Option<Duration>),
 ) -> Option<(Stream<M::Socket>, Option<Presented>)> {
     let view = worker.view();
-    if view.terminator(listener).is_none() {
+    if !view.listener(door)?.tls {
         return Some((Stream::plain(socket), None));
     }
     alarm.set(Which::Client, time.unwrap_or(view.config.timeouts.handshake));
-    let shaken = secure(&view, listener, socket, alarm).await;
+    let shaken = secure(&view, door, socket, alarm).await;
     match &shaken {
         Some((stream, _)) => {
             worker.counters.handshakes.add(1);
@@ -232,11 +233,11 @@ async fn shake_hands<M: Machine>(
 
 async fn secure<S: Socket>(
     view: &super::live::Live,
-    listener: ListenerId,
+    door: DoorId,
     socket: S,
     alarm: &Alarm,
 ) -> Option<(Stream<S>, Presented)> {
-    let terminator = view.terminator(listener)?;
+    let terminator = view.terminator(view.listener(door)?.id)?;
     let mut block: Option<Block> = None;
     loop {
         alarm.until(Which::Client, |cx| socket.poll_readable(cx)).await.ok()?;

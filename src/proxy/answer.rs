@@ -189,7 +189,7 @@ fn read_head<M: Machine>(
     let mut policy = AnswerPolicy {
         version: request.version,
         body: OutgoingBody::choose(&facts, request.version),
-        keep_alive: request.keep_alive && !exchange.worker.draining(),
+        keep_alive: request.keep_alive && exchange.worker.keeps_clients(),
     };
     policy.keep_alive &= policy.body != OutgoingBody::UntilClose;
     // A log-in ends with its upstream connection, and the client has to hear of it.

@@ -10,12 +10,12 @@ use crate::exchange::{ClientFault, Failure, ProxyFault, UpstreamFault};
 use crate::http::may_decide;
 use crate::net::{Block, Machine, Moment, Socket};
 use crate::observe::Record;
-use crate::site::ListenerId;
 use crate::tls::Presented;
 
 use super::alarm::{Alarm, Which};
 use super::forward::forward;
 use super::judge::{Judged, judge};
+use super::kept::DoorId;
 use super::obtain::Pin;
 use super::own::{reply, tell_failure};
 use super::stream::{Stream, Took};
@@ -49,7 +49,7 @@ pub(super) struct Client<M: Machine> {
     pub(super) worker: Rc<Worker<M>>,
     pub(super) stream: Stream<M::Socket>,
     pub(super) alarm: Alarm,
-    pub(super) listener: ListenerId,
+    pub(super) door: DoorId,
     pub(super) peer: SocketAddr,
     /// The certificates that it was shown; `None` without TLS.
     pub(super) presented: Option<Presented>,

@@ -310,7 +310,7 @@ async fn refuse_with<M: Machine>(
 ) -> After {
     // Nobody knows what follows an upgrade that was not answered.
     let keep = keep && plan.request.keep_alive && !plan.request.upgrade_websocket;
-    let keep = keep && !client.worker.draining();
+    let keep = keep && client.worker.keeps_clients();
     let id = plan.record.id;
     let (sent, after) = tell_failure(client, failure, Some(&plan.request), id, keep).await;
     let mut record = plan.record;

@@ -143,7 +143,11 @@ fn decide<M: Machine>(
 ) -> Judged {
     let mut scratch = client.worker.scratch.borrow_mut();
     let table = &view.config.table;
-    let found = table.find(client.listener, head.host, head.path, &mut scratch);
+    // A listener that a reload took away has no sites.
+    let found = match view.listener(client.door) {
+        Some(listener) => table.find(listener.id, head.host, head.path, &mut scratch),
+        None => Found::NoSite,
+    };
     let (site, kind) = match found {
         Found::Rule { rule, names, .. } => {
             record.note(Text::Site, names.site);
@@ -173,9 +177,14 @@ fn failed(fault: ClientFault) -> ReplyKind {
     ReplyKind::Failure(Failure::Client(fault))
 }
 
-/// The connection was set up for the certificates of another site.
+/// The connection was set up for the certificates of another site, or before the listener began to
+/// speak TLS, or ceased to.
 fn is_misdirected<M: Machine>(client: &Client<M>, view: &View, site: SiteId) -> bool {
-    client.presented.is_some_and(|presented| presented != view.presented(site, client.listener))
+    let Some(listener) = view.listener(client.door) else { return true };
+    match client.presented {
+        Some(presented) => !listener.tls || presented != view.presented(site, listener.id),
+        None => listener.tls,
+    }
 }
 
 fn reply_kind(head: &RequestHead<'_, '_>, rule: &Rule) -> ReplyKind {

@@ -14,11 +14,13 @@ use crate::pool::settings::{
     PoolId, PoolSettings, Profile, ServerAddress, ServerName, ServerSettings, Sni, Trust,
     UpstreamTls,
 };
-use crate::pool::{Load, Registry, Shelf};
+use crate::pool::{Load, Shelf};
 use crate::site::{Listener, ListenerId, SiteId};
 use crate::tls::{
     Connector, ConnectorSettings, Identity, Presented, Roots, Terminator, TicketSecrets,
 };
+
+use super::kept::{DoorId, Kept};
 
 /// Descriptors for everything that is no connection and no listener: rings, timers, logs.
 const RESERVED_FILES: u64 = 128;
@@ -35,6 +37,8 @@ pub struct Live {
     pub config: Config,
     /// Client connections, over all workers.
     pub clients_max: usize,
+    /// By door; those whose Listener is gone have none.
+    listeners: Vec<Option<ListenerId>>,
     terminators: Vec<Option<Terminator>>,
     /// By site, then by listener.
     presented: Vec<Presented>,
@@ -72,7 +76,7 @@ pub struct LiveServer {
 #[derive(Debug)]
 pub struct ServerTls {
     /// Opens sessions and remembers them.
-    pub connector: Connector,
+    pub connector: Arc<Connector>,
     /// The name to ask for; `None`: the request's own Host.
     pub name: Option<String>,
 }
@@ -93,10 +97,15 @@ impl Live {
         generation: u64,
         config: Config,
         secrets: &Arc<TicketSecrets>,
-        registry: &mut Registry,
+        kept: &mut Kept,
         resolve: &dyn Fn(&ServerAddress) -> Vec<SocketAddr>,
     ) -> Result<Self, String> {
-        let mut identities = Identities { secrets, sets: HashMap::new(), built: HashMap::new() };
+        let doors: Vec<_> = config.listeners.iter().map(|one| kept.door(&one.name)).collect();
+        let mut listeners = vec![None; kept.doors()];
+        for (door, listener) in doors.iter().zip(&config.listeners) {
+            listeners[door.0 as usize] = Some(listener.id);
+        }
+        let mut identities = Identities { secrets, kept, built: HashMap::new() };
         let mut terminators = Vec::new();
         for listener in &config.listeners {
             terminators.push(terminator(&config, listener, &mut identities)?);
@@ -104,16 +113,26 @@ impl Live {
         let mut presented = Vec::new();
         for site in config.table.sites() {
             for listener in &config.listeners {
-                presented.push(identities.number(config.site_certificates(site, listener.id)));
+                let certificates = config.site_certificates(site, listener.id);
+                presented.push(identities.number(&config, certificates));
             }
         }
+        let mut connectors = HashMap::new();
         let mut pools = Vec::new();
         for settings in &config.pools {
-            pools.push(LivePool::new(settings, registry, resolve)?);
+            pools.push(LivePool::new(settings, kept, &mut connectors, resolve)?);
         }
+        kept.keep_connectors(connectors);
         let clients_max =
             config.limits.clients_max.map_or_else(|| clients_max_auto(&config), |max| max as usize);
-        Ok(Self { generation, config, clients_max, terminators, presented, pools })
+        Ok(Self { generation, config, clients_max, listeners, terminators, presented, pools })
+    }
+
+    /// The Listener that a door belongs to now; `None` if it is gone.
+    #[must_use]
+    pub fn listener(&self, door: DoorId) -> Option<&Listener> {
+        let id = (*self.listeners.get(door.0 as usize)?)?;
+        self.config.listeners.get(id.0 as usize)
     }
 
     /// A pool; ids come from the same Config.
@@ -143,24 +162,23 @@ fn clients_max_auto(config: &Config) -> usize {
     usize::try_from(left / 2).unwrap_or(usize::MAX)
 }
 
+type Connectors = HashMap<Shelf, Arc<Connector>>;
+
 /// Numbers for sets of certificates, and what clients are shown for each.
 struct Identities<'s> {
     secrets: &'s Arc<TicketSecrets>,
-    sets: HashMap<Vec<usize>, Presented>,
+    kept: &'s mut Kept,
     built: HashMap<Presented, Identity>,
 }
 
 impl Identities<'_> {
-    fn number(&mut self, certificates: &[usize]) -> Presented {
-        let mut set = certificates.to_vec();
-        set.sort_unstable();
-        set.dedup();
-        let next = Presented::try_from(self.sets.len()).unwrap_or(Presented::MAX);
-        *self.sets.entry(set).or_insert(next)
+    fn number(&mut self, config: &Config, certificates: &[usize]) -> Presented {
+        let named = certificates.iter().filter_map(|&index| config.certificates.get(index));
+        self.kept.presented(named.map(|certificate| certificate.name.clone()).collect())
     }
 
     fn identity(&mut self, config: &Config, certificates: &[usize]) -> Result<Identity, String> {
-        let number = self.number(certificates);
+        let number = self.number(config, certificates);
         if let Some(built) = self.built.get(&number) {
             return Ok(built.clone());
         }
@@ -196,13 +214,14 @@ fn terminator(
 impl LivePool {
     fn new(
         settings: &PoolSettings,
-        registry: &mut Registry,
+        kept: &mut Kept,
+        connectors: &mut Connectors,
         resolve: &dyn Fn(&ServerAddress) -> Vec<SocketAddr>,
     ) -> Result<Self, String> {
         let mut servers = Vec::new();
         for server in &settings.servers {
             for address in resolve(&server.address) {
-                servers.push(live_server(settings, server, address, registry)?);
+                servers.push(live_server(settings, server, address, (kept, connectors))?);
             }
         }
         Ok(Self { settings: settings.clone(), servers })
@@ -213,7 +232,7 @@ fn live_server(
     pool: &PoolSettings,
     server: &ServerSettings,
     address: SocketAddr,
-    registry: &mut Registry,
+    (kept, connectors): (&mut Kept, &mut Connectors),
 ) -> Result<LiveServer, String> {
     let from = pool.source.iter().find(|from| from.is_ipv4() == address.is_ipv4());
     let dial = Dial {
@@ -222,17 +241,27 @@ fn live_server(
         interface: pool.interface.clone(),
         keepalive: pool.timeouts.tcp_keepalive,
     };
+    let (name, verify) = pool.tls.as_ref().map_or((None, None), |tls| names(tls, server));
+    let fingerprint = pool.tls.as_ref().map(|tls| tls.fingerprint);
+    let shelf = kept.registry.shelf(&dial, fingerprint, (name.clone(), verify.clone()));
     let tls = match &pool.tls {
-        Some(tls) => Some(server_tls(tls, server).map_err(|why| {
-            format!("pool {}, server {}: TLS cannot be set up: {why}", pool.name, server.text)
-        })?),
+        Some(tls) => {
+            let connector = match kept.connector(shelf).or_else(|| connectors.get(&shelf).cloned())
+            {
+                Some(connector) => connector,
+                None => Arc::new(connector(tls, verify).map_err(|why| {
+                    let (pool, server) = (&pool.name, &server.text);
+                    format!("pool {pool}, server {server}: TLS cannot be set up: {why}")
+                })?),
+            };
+            connectors.insert(shelf, Arc::clone(&connector));
+            Some(ServerTls { connector, name })
+        }
         None => None,
     };
-    let asked = tls.as_ref().and_then(|tls| tls.name.clone());
-    let fingerprint = pool.tls.as_ref().map(|tls| tls.fingerprint);
     Ok(LiveServer {
-        shelf: registry.shelf(&dial, fingerprint, asked),
-        load: registry.load(&pool.name, address),
+        shelf,
+        load: kept.registry.load(&pool.name, address),
         text: address.to_string(),
         weight: server.weight,
         backup: server.backup,
@@ -241,7 +270,8 @@ fn live_server(
     })
 }
 
-fn server_tls(tls: &UpstreamTls, server: &ServerSettings) -> Result<ServerTls, String> {
+/// The name that a server is asked for, and the one that it is verified by if that is another.
+fn names(tls: &UpstreamTls, server: &ServerSettings) -> (Option<String>, Option<String>) {
     let own = match &server.address {
         ServerAddress::Socket(address) => address.ip().to_string(),
         ServerAddress::Name { host, .. } => host.clone(),
@@ -251,11 +281,14 @@ fn server_tls(tls: &UpstreamTls, server: &ServerSettings) -> Result<ServerTls, S
         ServerName::Fixed(name) => Some(name.clone()),
         ServerName::Host => None,
     };
-    let (name, verify) = match &tls.sni {
+    match &tls.sni {
         Sni::Same | Sni::None => (verified, None),
         Sni::Name(sent) => (Some(sent.clone()), verified),
-    };
-    let connector = Connector::new(&ConnectorSettings {
+    }
+}
+
+fn connector(tls: &UpstreamTls, verify: Option<String>) -> Result<Connector, String> {
+    Connector::new(&ConnectorSettings {
         roots: match &tls.ca {
             Trust::System => Roots::System,
             Trust::Certificates(certificates) => Roots::These(certificates.clone()),
@@ -264,6 +297,5 @@ fn server_tls(tls: &UpstreamTls, server: &ServerSettings) -> Result<ServerTls, S
         verify,
         send_name: tls.sni != Sni::None,
         tls12_only: tls.profile == Profile::Tls12,
-    })?;
-    Ok(ServerTls { connector, name })
+    })
 }

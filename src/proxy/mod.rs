@@ -13,6 +13,7 @@ mod client;
 mod forward;
 mod idle;
 mod judge;
+mod kept;
 mod live;
 mod obtain;
 mod own;
@@ -22,5 +23,6 @@ mod upload;
 mod worker;
 
 pub use accept::serve_listener;
+pub use kept::{DoorId, Kept};
 pub use live::{Live, LivePool, LiveServer, ServerTls};
 pub use worker::{RECORDS_MAX, Shared, Worker, WorkerEnds, WriterEnds, journal};

@@ -108,7 +108,7 @@ pub(super) fn page(status: u16, id: u64) -> String {
 pub(super) async fn reply<M: Machine>(client: &mut Client<M>, mut reply: Reply) -> After {
     let request = reply.request;
     let bodyless = matches!(request.framing, Framing::None | Framing::Length(0));
-    let mut keep = request.keep_alive && bodyless && !client.worker.draining();
+    let mut keep = request.keep_alive && bodyless && client.worker.keeps_clients();
     let text;
     let own = match &reply.kind {
         ReplyKind::Failure(failure) => {

@@ -109,6 +109,7 @@ pub struct Worker<M: Machine> {
     turn: Cell<usize>,
     swept: Cell<Moment>,
     told_to_end: Cell<bool>,
+    retiring: Cell<bool>,
     wall: Cell<(Moment, u64)>,
     date: Cell<([u8; 37], u64)>,
     /// Room for canonical paths.
@@ -147,6 +148,7 @@ impl<M: Machine> Worker<M> {
             turn: Cell::new(number),
             swept: Cell::new(Moment::default()),
             told_to_end: Cell::new(false),
+            retiring: Cell::new(false),
             wall: Cell::default(),
             date: Cell::new(([0; 37], u64::MAX)),
             scratch: RefCell::new(Vec::with_capacity(256)),
@@ -185,6 +187,16 @@ impl<M: Machine> Worker<M> {
     pub fn is_deserted(&self) -> bool {
         let counts = self.counters.read();
         counts.clients == counts.clients_ended
+    }
+
+    /// Clients stay for the answer that they are told to be the last, and nobody is sent away.
+    pub fn retire(&self) {
+        self.retiring.set(true);
+    }
+
+    /// Whether a client may bring another request on its connection.
+    pub(super) fn keeps_clients(&self) -> bool {
+        !self.retiring.get() && !self.draining()
     }
 
     /// Whether the process is ending.

@@ -19,6 +19,7 @@ mod log;
 mod malformed;
 mod patience;
 mod publish;
+mod reload;
 mod retry;
 mod rig;
 mod smoke;

@@ -10,12 +10,12 @@ use nix::sys::signal::Signal;
 
 use super::authority::trusting;
 use super::folder::{Folder, free_port};
-use super::program::{Program, run};
+use super::program::{Outcome, Program, run};
 use super::time::until;
 use super::wire::Wire;
 
 /// The sections that stand where the test's own text has none of that name.
-const USUAL: [&str; 8] = [
+const USUAL: [&str; 9] = [
     "[workers]\ncount = 1\n",
     "[adapter.external]\naddresses = [\"127.0.0.1\"]\n",
     "[adapter.internal]\naddresses = [\"127.0.0.1\"]\n",
@@ -24,6 +24,7 @@ const USUAL: [&str; 8] = [
     "[certificate.a]\nchain = \"a.pem\"\nkey = \"a.key\"\n",
     "[site.a]\nnames = [\"a.test\"]\nlisteners = [\"http\", \"https\"]\ncertificate = \"a\"\n\
      [[site.a.rule]]\nname = \"all\"\npath = \"/\"\npool = \"origin\"\n",
+    "[admin]\nsocket = \"./admin.sock\"\n",
     "[log]\naccess = [\"json:./access.log\"]\n",
 ];
 
@@ -85,8 +86,7 @@ impl Gatehouse {
     #[track_caller]
     fn begin_by(rights: &[&str], folder: Folder, text: &str) -> Self {
         let (http, https) = (free_port(), free_port());
-        let whole = complete(text).replace("$https", &https.to_string());
-        folder.write("gatehouse.toml", whole.replace("$http", &http.to_string()));
+        write_file(&folder, text, http, https);
         let file = folder.at("gatehouse.toml");
         let file = file.to_str().unwrap();
         let mut arguments = rights.to_vec();
@@ -102,6 +102,26 @@ impl Gatehouse {
             }
         });
         Self { program, folder, http, https, said }
+    }
+
+    /// Writes another file in the place of the one it was started with, completed in the same way.
+    pub(crate) fn rewrite(&self, text: &str) {
+        write_file(&self.folder, text, self.http, self.https);
+    }
+
+    /// Asks it to read its file again, as an administrator does.
+    #[track_caller]
+    pub(crate) fn reload(&self) -> Outcome {
+        let socket = self.folder.at("admin.sock");
+        let socket = socket.to_str().unwrap();
+        run(env!("CARGO_BIN_EXE_gatehouse"), ["reload", "--socket", socket])
+    }
+
+    /// Puts another file in force.
+    #[track_caller]
+    pub(crate) fn change(&self, text: &str) {
+        self.rewrite(text);
+        self.reload().expect_success();
     }
 
     pub(crate) fn folder(&self) -> &Folder {
@@ -208,6 +228,11 @@ pub(crate) fn log_lines(file: &Path, count: usize) -> Vec<String> {
         let lines: Vec<String> = whole.lines().map(str::to_owned).collect();
         (lines.len() >= count).then_some(lines)
     })
+}
+
+fn write_file(folder: &Folder, text: &str, http: u16, https: u16) {
+    let whole = complete(text).replace("$https", &https.to_string());
+    folder.write("gatehouse.toml", whole.replace("$http", &http.to_string()));
 }
 
 fn complete(text: &str) -> String {

@@ -1,0 +1,129 @@
+//! The admin socket: one line asks, lines of JSON answer. For the administrator's own commands on
+//! this machine; nobody else may connect.
+
+use std::fs;
+use std::io::{self, BufRead, BufReader, Read, Write};
+use std::os::unix::fs::PermissionsExt;
+use std::os::unix::net::{UnixListener, UnixStream};
+use std::path::{Path, PathBuf};
+use std::sync::mpsc;
+use std::time::Duration;
+
+use nix::sys::socket::{getsockopt, sockopt};
+use nix::unistd::geteuid;
+use serde::{Deserialize, Serialize};
+
+use super::service::Event;
+
+/// The longest question.
+const QUESTION_BYTES_MAX: u64 = 1024;
+
+/// How long somebody who has connected may take to ask.
+const QUESTION_TIME: Duration = Duration::from_secs(5);
+
+/// How long an answer may take: a reload waits for name servers.
+const ANSWER_TIME: Duration = Duration::from_secs(120);
+
+/// What came of a question.
+#[derive(Clone, Debug, Deserialize, PartialEq, Eq, Serialize)]
+pub struct Answer {
+    /// It was done.
+    pub done: bool,
+    /// What was done, or what stands in the way.
+    pub text: String,
+}
+
+/// The socket; removed when this is dropped.
+#[derive(Debug)]
+pub(super) struct Admin {
+    path: PathBuf,
+}
+
+impl Admin {
+    /// Listens at `path` and passes on what is asked.
+    ///
+    /// # Errors
+    /// Another instance has it, or the folder does not take it.
+    pub(super) fn listen(path: &Path, events: mpsc::Sender<Event>) -> io::Result<Self> {
+        let listener = bind(path)?;
+        let thread = std::thread::Builder::new().name("admin".to_owned());
+        thread.spawn(move || {
+            for stream in listener.incoming().flatten() {
+                // Whoever hangs up early does not want the answer.
+                let _ = serve(stream, &events);
+            }
+        })?;
+        Ok(Self { path: path.to_path_buf() })
+    }
+
+    pub(super) fn path(&self) -> &Path {
+        &self.path
+    }
+}
+
+impl Drop for Admin {
+    fn drop(&mut self) {
+        // Who connects from now on is told that nobody is there.
+        let _ = fs::remove_file(&self.path);
+    }
+}
+
+fn bind(path: &Path) -> io::Result<UnixListener> {
+    if let Some(folder) = path.parent().filter(|folder| !folder.as_os_str().is_empty()) {
+        fs::create_dir_all(folder)?;
+    }
+    let listener = match UnixListener::bind(path) {
+        Err(error) if error.kind() == io::ErrorKind::AddrInUse => {
+            // Left over by an instance that was killed, or another one's.
+            if UnixStream::connect(path).is_ok() {
+                return Err(error);
+            }
+            fs::remove_file(path)?;
+            UnixListener::bind(path)?
+        }
+        bound => bound?,
+    };
+    fs::set_permissions(path, fs::Permissions::from_mode(0o600))?;
+    Ok(listener)
+}
+
+fn serve(stream: UnixStream, events: &mpsc::Sender<Event>) -> io::Result<()> {
+    let peer = getsockopt(&stream, sockopt::PeerCredentials)?.uid();
+    if peer != 0 && peer != geteuid().as_raw() {
+        return Err(io::ErrorKind::PermissionDenied.into());
+    }
+    stream.set_read_timeout(Some(QUESTION_TIME))?;
+    stream.set_write_timeout(Some(QUESTION_TIME))?;
+    let mut question = String::new();
+    BufReader::new(&stream).take(QUESTION_BYTES_MAX).read_line(&mut question)?;
+    let answer = match question.trim() {
+        "reload" => ask(events, Event::Reload),
+        other => {
+            let text = format!("{other:?} is not understood by this version");
+            Answer { done: false, text }
+        }
+    };
+    writeln!(&stream, "{}", serde_json::to_string(&answer)?)
+}
+
+fn ask(events: &mpsc::Sender<Event>, event: impl FnOnce(mpsc::Sender<Answer>) -> Event) -> Answer {
+    let (answer, answered) = mpsc::channel();
+    let asked = events.send(event(answer)).is_ok();
+    match answered.recv_timeout(ANSWER_TIME) {
+        Ok(answer) if asked => answer,
+        _ => Answer { done: false, text: "the process is stopping, or too busy".to_owned() },
+    }
+}
+
+/// Asks the instance whose admin socket is at `path`.
+///
+/// # Errors
+/// Nobody is there, or who is there does not answer.
+pub fn ask_instance(path: &Path, question: &str) -> io::Result<Answer> {
+    let mut stream = UnixStream::connect(path)?;
+    stream.set_read_timeout(Some(ANSWER_TIME + QUESTION_TIME))?;
+    writeln!(stream, "{question}")?;
+    let mut answer = String::new();
+    BufReader::new(&stream).read_line(&mut answer)?;
+    serde_json::from_str(&answer).map_err(|_| io::ErrorKind::InvalidData.into())
+}

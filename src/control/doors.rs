@@ -1,0 +1,199 @@
+//! The process's listening sockets: for each place as many as there are workers, kept over every
+//! reload, since closing one would reset the clients that wait in it.
+
+use std::collections::HashMap;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
+use std::time::Duration;
+
+use crate::config::Config;
+use crate::net::{self, Bind, Listening, Ticks};
+use crate::proxy::Kept;
+
+use super::crew::{Crew, Post};
+use super::start::Refused;
+
+/// How long a port may still be taken by an instance that is ending.
+const PORT_FREED: Duration = Duration::from_secs(1);
+
+/// Where clients are accepted.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+struct Place {
+    address: SocketAddr,
+    interface: Option<String>,
+}
+
+/// All places.
+#[derive(Debug, Default)]
+pub(super) struct Doors {
+    open: HashMap<Place, Door>,
+}
+
+#[derive(Debug, Default)]
+struct Door {
+    /// The number of its Listener.
+    listener: Arc<AtomicU32>,
+    sockets: Vec<Socket>,
+}
+
+#[derive(Debug)]
+struct Socket {
+    listening: Listening,
+    /// The slot of the worker that accepts from it, and how that is told to leave it.
+    holder: Option<(usize, Arc<AtomicBool>)>,
+}
+
+/// Sockets that a Config needs beyond those that are there.
+#[derive(Debug)]
+pub(super) struct Opened(Vec<(Place, Vec<Listening>)>);
+
+/// The places of a Config, with the names of their Listeners.
+fn places(config: &Config) -> impl Iterator<Item = (Place, &str)> {
+    config.listeners.iter().flat_map(|listener| {
+        listener.addresses.iter().map(|&address| {
+            let address = SocketAddr::new(address, listener.port);
+            (Place { address, interface: listener.interface.clone() }, listener.name.as_str())
+        })
+    })
+}
+
+impl Doors {
+    /// Opens what `config` needs for `workers` and is not open yet. Changes nothing that is.
+    pub(super) fn prepare(&self, config: &Config, workers: usize) -> Result<Opened, Refused> {
+        let mut opened = Vec::new();
+        for (place, listener) in places(config) {
+            let there = self.open.get(&place).map_or(0, |door| door.sockets.len());
+            let bind = Bind {
+                address: place.address,
+                interface: place.interface.clone(),
+                keepalive: config.timeouts.tcp_keepalive,
+            };
+            let refused = |error| Refused(format!("listener {listener}: {}", why(&bind, &error)));
+            if there == 0 && !self.is_ours(place.address.port()) {
+                wait_until_free(&bind).map_err(refused)?;
+            }
+            let mut sockets = Vec::new();
+            for _ in there..workers {
+                sockets.push(net::bind(&bind).map_err(refused)?);
+            }
+            opened.push((place, sockets));
+        }
+        Ok(Opened(opened))
+    }
+
+    /// Sockets of ours would look like another program's.
+    fn is_ours(&self, port: u16) -> bool {
+        self.open.keys().any(|place| place.address.port() == port)
+    }
+
+    /// Takes over what was prepared for `config`, which is in force now, and spreads all sockets
+    /// over the workers. Places that `config` does not name are left; who waits there is served.
+    ///
+    /// # Errors
+    /// There were no descriptors to hand a socket over with; the others have been.
+    pub(super) fn take_over(
+        &mut self,
+        Opened(opened): Opened,
+        config: &Config,
+        kept: &mut Kept,
+        crew: &Crew,
+    ) -> Result<(), Refused> {
+        let named: HashMap<Place, &str> = places(config).collect();
+        for (_, door) in self.open.extract_if(|place, _| !named.contains_key(place)) {
+            for socket in door.sockets {
+                socket.leave();
+            }
+        }
+        for (place, sockets) in opened {
+            let door = self.open.entry(place).or_default();
+            let sockets = sockets.into_iter();
+            door.sockets.extend(sockets.map(|listening| Socket { listening, holder: None }));
+        }
+        let mut refused = Ok(());
+        for (place, door) in &mut self.open {
+            let listener = named.get(place).copied().unwrap_or_default();
+            door.listener.store(kept.door(listener).0, Ordering::Release);
+            for (index, socket) in door.sockets.iter_mut().enumerate() {
+                // A socket that keeps its old keepalive is no reason to stop.
+                let _ = socket.listening.set_keepalive(config.timeouts.tcp_keepalive);
+                if let Err(error) = socket.hand_to(index % crew.count(), crew, &door.listener) {
+                    refused = Err(Refused(format!("listener {listener}: {error}")));
+                }
+            }
+        }
+        refused
+    }
+
+    /// Where clients are accepted, with the names of the Listeners in `config`.
+    pub(super) fn addresses(&self, config: &Config) -> Vec<(String, SocketAddr)> {
+        let mut addresses = Vec::new();
+        for (place, listener) in places(config) {
+            let socket = self.open.get(&place).and_then(|door| door.sockets.first());
+            let real = socket.and_then(|socket| socket.listening.address().ok());
+            addresses.push((listener.to_owned(), real.unwrap_or(place.address)));
+        }
+        addresses
+    }
+}
+
+impl Socket {
+    fn leave(&self) {
+        if let Some((_, left)) = &self.holder {
+            left.store(true, Ordering::Release);
+        }
+    }
+
+    /// From now on the worker in `slot` accepts from it.
+    fn hand_to(
+        &mut self,
+        slot: usize,
+        crew: &Crew,
+        door: &Arc<AtomicU32>,
+    ) -> std::io::Result<()> {
+        if self.holder.as_ref().is_some_and(|(holder, _)| *holder == slot) {
+            return Ok(());
+        }
+        let listening = self.listening.share()?;
+        self.leave();
+        let left = Arc::new(AtomicBool::new(false));
+        self.holder = Some((slot, Arc::clone(&left)));
+        crew.orders(slot).post(Post { door: Arc::clone(door), listening, left });
+        Ok(())
+    }
+}
+
+/// Sockets of ours would share the port with another instance's. One that has just ended frees its
+/// port a moment later, when its rings are gone.
+fn wait_until_free(place: &Bind) -> std::io::Result<()> {
+    let until = net::monotonic() + PORT_FREED;
+    while net::is_taken(place)? {
+        if net::monotonic() >= until {
+            return Err(std::io::Error::from_raw_os_error(libc::EADDRINUSE));
+        }
+        std::thread::park_timeout(Ticks::LENGTH);
+    }
+    Ok(())
+}
+
+fn why(place: &Bind, error: &std::io::Error) -> String {
+    let address = place.address;
+    let adapter = place.interface.as_deref().unwrap_or("?");
+    match error.raw_os_error() {
+        Some(libc::EADDRINUSE) => format!(
+            "another program listens on {address}; `ss -ltnp 'sport = :{}'` shows which",
+            address.port()
+        ),
+        Some(libc::EACCES) => format!(
+            "no permission for port {}; start by the service, which has CAP_NET_BIND_SERVICE, or choose a port above 1023",
+            address.port()
+        ),
+        Some(libc::EPERM) => {
+            format!("no permission to bind to the adapter {adapter}; the service needs CAP_NET_RAW")
+        }
+        Some(libc::ENODEV) => {
+            format!("there is no network adapter {adapter}; `ip link` shows their names")
+        }
+        _ => format!("cannot listen on {address}: {error}"),
+    }
+}

@@ -1,0 +1,176 @@
+//! The process's life after its start: it waits for signals, for questions at the admin socket and
+//! for changed certificates, until it is told to end.
+
+use std::path::{Path, PathBuf};
+use std::sync::mpsc;
+use std::time::Duration;
+
+use nix::sys::signal::Signal;
+use sd_notify::NotifyState;
+
+use crate::config::{self, Config};
+use crate::observe::say_now;
+
+use super::admin::{Admin, Answer};
+use super::signals::wait_for_signal;
+use super::source::{Disk, Snapshot};
+use super::start::{Refused, Running, Settings, start};
+
+/// How often certificates and the like are looked at. A change takes effect after two looks that
+/// find the same.
+const LOOK_EVERY: Duration = Duration::from_secs(1);
+
+/// What the control thread waits for.
+#[derive(Debug)]
+pub(super) enum Event {
+    Signal(Signal),
+    /// Somebody asks for the file to be read again, and waits for the answer.
+    Reload(mpsc::Sender<Answer>),
+}
+
+/// The proxy with the files that it was started from.
+#[derive(Debug)]
+pub struct Service {
+    main: PathBuf,
+    snapshot: Snapshot,
+    running: Running,
+    admin: Option<Admin>,
+    events: mpsc::Receiver<Event>,
+    sender: mpsc::Sender<Event>,
+}
+
+impl Service {
+    /// Starts what `config` says, which `disk` has read from `main`.
+    /// [`block_signals`](super::block_signals) must have run.
+    ///
+    /// # Errors
+    /// What stands in the way.
+    pub fn start(main: &Path, disk: Disk, config: Config) -> Result<Self, Refused> {
+        let snapshot = Snapshot::of(disk, &config);
+        let running = start(config, Settings { talkative: true })?;
+        let (sender, events) = mpsc::channel();
+        let signals = sender.clone();
+        std::thread::Builder::new()
+            .name("signals".to_owned())
+            .spawn(move || pass_signals_on(&signals))
+            .map_err(|error| format!("cannot start a thread: {error}"))?;
+        let main = main.to_path_buf();
+        let mut service = Self { main, snapshot, running, admin: None, events, sender };
+        service.open_admin();
+        Ok(service)
+    }
+
+    /// Runs until SIGTERM or SIGINT, then until everybody has gone.
+    pub fn run(mut self) {
+        tell_manager(&[NotifyState::Ready]);
+        loop {
+            match self.events.recv_timeout(LOOK_EVERY) {
+                Ok(Event::Signal(Signal::SIGHUP)) => {
+                    let answer = self.reload();
+                    say_now(&answer.text);
+                }
+                Ok(Event::Signal(_)) => break,
+                Ok(Event::Reload(asker)) => {
+                    let answer = self.reload();
+                    if answer.done {
+                        say_now(&answer.text);
+                    } else {
+                        say_now("a reload was asked for and refused; the old file stays in force");
+                    }
+                    // Whoever asked may have gone.
+                    let _ = asker.send(answer);
+                }
+                Err(_) => self.look_at_files(),
+            }
+        }
+        say_now("stopping; running requests may end, a second signal stops at once");
+        tell_manager(&[NotifyState::Stopping]);
+        let Self { running, admin, events, .. } = self;
+        drop(admin);
+        running.stop(|| ended_again(&events));
+    }
+
+    /// Reads the file again. If anything is wrong with it, it changes nothing.
+    fn reload(&mut self) -> Answer {
+        let reloading = NotifyState::monotonic_usec_now();
+        if let Ok(now) = reloading {
+            tell_manager(&[NotifyState::Reloading, now]);
+        }
+        let answer = self.take(Disk::default());
+        tell_manager(&[NotifyState::Ready]);
+        answer
+    }
+
+    fn take(&mut self, disk: Disk) -> Answer {
+        let config = match config::read(&self.main, &disk) {
+            Ok(config) => config,
+            Err(complaints) => {
+                let text = format!("{complaints}\nnothing has changed; the old file stays in force");
+                return Answer { done: false, text };
+            }
+        };
+        let snapshot = Snapshot::of(disk, &config);
+        match self.running.reload(config) {
+            Ok(generation) => {
+                self.snapshot = snapshot;
+                self.open_admin();
+                let main = self.main.display();
+                Answer { done: true, text: format!("{main} is in force (generation {generation})") }
+            }
+            Err(why) => {
+                let text = format!("{why}\nnothing has changed; the old file stays in force");
+                Answer { done: false, text }
+            }
+        }
+    }
+
+    /// A renewed certificate comes into force by itself, with the operator's files as they were.
+    fn look_at_files(&mut self) {
+        if !self.snapshot.has_settled_change() {
+            return;
+        }
+        let answer = self.take(self.snapshot.disk());
+        if answer.done {
+            say_now("changed certificates are in force");
+        } else {
+            let why = answer.text;
+            say_now(&format!("changed certificates are not taken, the old ones stay:\n{why}"));
+        }
+    }
+
+    /// Listens where the Config in force says.
+    fn open_admin(&mut self) {
+        let live = self.running.live();
+        let path = &live.config.admin.socket;
+        if self.admin.as_ref().is_some_and(|admin| admin.path() == path) {
+            return;
+        }
+        self.admin = None;
+        match Admin::listen(path, self.sender.clone()) {
+            Ok(admin) => self.admin = Some(admin),
+            Err(error) => say_now(&format!(
+                "no admin socket at {}: {error}; `gatehouse reload` does not work, `kill -HUP {}` does",
+                path.display(),
+                std::process::id()
+            )),
+        }
+    }
+}
+
+fn pass_signals_on(events: &mpsc::Sender<Event>) {
+    while let Ok(signal) = wait_for_signal() {
+        if events.send(Event::Signal(signal)).is_err() {
+            return;
+        }
+    }
+}
+
+/// Whether somebody lost patience with the stop.
+fn ended_again(events: &mpsc::Receiver<Event>) -> bool {
+    events.try_iter().any(|event| matches!(event, Event::Signal(Signal::SIGTERM | Signal::SIGINT)))
+}
+
+/// Without a service manager nobody is told.
+fn tell_manager(state: &[NotifyState<'_>]) {
+    let _ = sd_notify::notify(state);
+}
