@@ -77,9 +77,7 @@ pub fn main() -> ExitCode {
     let done = match arguments.command {
         Command::Run { config } => run::run(&config),
         Command::Check { file, json } => check::check(&file, json),
-        Command::Reload { socket, config, json } => {
-            reload::reload(&socket, config.as_ref(), json)
-        }
+        Command::Reload { socket, config, json } => reload::reload(&socket, config.as_ref(), json),
         Command::Demo { port } => demo::demo(port),
     };
     ExitCode::from(done)

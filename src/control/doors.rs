@@ -145,12 +145,7 @@ impl Socket {
     }
 
     /// From now on the worker in `slot` accepts from it.
-    fn hand_to(
-        &mut self,
-        slot: usize,
-        crew: &Crew,
-        door: &Arc<AtomicU32>,
-    ) -> std::io::Result<()> {
+    fn hand_to(&mut self, slot: usize, crew: &Crew, door: &Arc<AtomicU32>) -> std::io::Result<()> {
         if self.holder.as_ref().is_some_and(|(holder, _)| *holder == slot) {
             return Ok(());
         }

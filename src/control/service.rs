@@ -105,7 +105,8 @@ impl Service {
         let config = match config::read(&self.main, &disk) {
             Ok(config) => config,
             Err(complaints) => {
-                let text = format!("{complaints}\nnothing has changed; the old file stays in force");
+                let text =
+                    format!("{complaints}\nnothing has changed; the old file stays in force");
                 return Answer { done: false, text };
             }
         };

@@ -96,8 +96,7 @@ mod tests {
         let file = folder.join("a.pem");
         std::fs::write(&file, "one").unwrap();
         let others = HashMap::from([(file.clone(), stamp(&file))]);
-        let mut snapshot =
-            Snapshot { documents: HashMap::new(), seen: others.clone(), others };
+        let mut snapshot = Snapshot { documents: HashMap::new(), seen: others.clone(), others };
         assert!(!snapshot.has_settled_change());
         std::fs::write(&file, "a half").unwrap();
         assert!(!snapshot.has_settled_change(), "it may still be written");

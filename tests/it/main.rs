@@ -25,5 +25,6 @@ mod rig;
 mod smoke;
 mod startup;
 mod stop;
+mod storm;
 mod tidy;
 mod upgrade;

@@ -2,10 +2,13 @@
 //! else.
 
 use std::net::TcpStream;
+use std::os::unix::net::UnixDatagram;
 
 use nix::sys::signal::Signal;
 
-use crate::rig::{End, Folder, Gatehouse, Kind, Origin, Wire, free_port, trusting, until};
+use crate::rig::{
+    End, Folder, Gatehouse, Kind, LIMIT, MANAGER, Origin, Wire, free_port, trusting, until,
+};
 
 const ASKED: &str = "GET /x HTTP/1.1\r\nHost: a.test\r\n\r\n";
 
@@ -129,7 +132,9 @@ fn listeners_come_and_go() {
     client.send(ASKED);
     assert_eq!(client.answer().status(), 421, "its listener is gone");
     gatehouse.change(&pool(&origin));
-    until("the end of listening", || TcpStream::connect(("127.0.0.1", more)).is_err().then_some(()));
+    until("the end of listening", || {
+        TcpStream::connect(("127.0.0.1", more)).is_err().then_some(())
+    });
     exchange(&mut gatehouse.client(), &mut server, "as at first");
 }
 
@@ -240,4 +245,25 @@ fn the_admin_socket_moves_and_a_second_instance_does_not_take_it() {
     let gone = gatehouse.reload();
     assert_eq!(gone.status.code(), Some(1), "{gone:?}");
     assert!(gone.err.contains("nobody listens at"), "{}", gone.err);
+}
+
+#[test]
+fn the_service_manager_hears_of_start_reload_and_stop() {
+    let folder = Folder::new();
+    let manager = UnixDatagram::bind(folder.at(MANAGER)).unwrap();
+    manager.set_read_timeout(Some(LIMIT)).unwrap();
+    let heard = || {
+        let mut message = [0; 256];
+        let count = manager.recv(&mut message).unwrap();
+        String::from_utf8_lossy(&message[..count]).into_owned()
+    };
+    let origin = Origin::new();
+    let mut gatehouse = Gatehouse::start(folder, &pool(&origin));
+    assert_eq!(heard(), "READY=1\n");
+    gatehouse.change(&pool(&origin));
+    let reloading = heard();
+    assert!(reloading.starts_with("RELOADING=1\nMONOTONIC_USEC="), "{reloading}");
+    assert_eq!(heard(), "READY=1\n");
+    gatehouse.stop();
+    assert_eq!(heard(), "STOPPING=1\n");
 }

@@ -28,6 +28,9 @@ const USUAL: [&str; 9] = [
     "[log]\naccess = [\"json:./access.log\"]\n",
 ];
 
+/// The socket of a service manager, in the test's folder.
+pub(crate) const MANAGER: &str = "manager.sock";
+
 /// A running proxy.
 pub(crate) struct Gatehouse {
     program: Program,
@@ -93,6 +96,10 @@ impl Gatehouse {
         arguments.extend([env!("CARGO_BIN_EXE_gatehouse"), "run", "--config", file]);
         let mut program = Program::start_by_setpriv("gatehouse", &arguments, |command| {
             command.stderr(Stdio::piped()).stdout(Stdio::null());
+            // A service manager listens where a test has put one.
+            if folder.at(MANAGER).exists() {
+                command.env("NOTIFY_SOCKET", folder.at(MANAGER));
+            }
         });
         let said = Arc::new(Mutex::new(Vec::new()));
         let (heard, stderr) = (Arc::clone(&said), program.child.stderr.take().unwrap());

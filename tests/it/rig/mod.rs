@@ -11,7 +11,7 @@ mod wire;
 
 pub(crate) use authority::{Kind, leaf, trusting};
 pub(crate) use folder::{Folder, free_port};
-pub(crate) use gatehouse::{Gatehouse, log_lines};
+pub(crate) use gatehouse::{Gatehouse, MANAGER, log_lines};
 pub(crate) use origin::Origin;
 pub(crate) use program::{Outcome, begin_with_input, curl, run};
 pub(crate) use real::{Real, apache, nginx};
