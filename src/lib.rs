@@ -36,6 +36,19 @@
 //!
 //! `proxy/forward.rs` puts these in order: read it first.
 //!
+//! # Another file while it runs
+//!
+//! ```text
+//! ask        control/service.rs SIGHUP, the admin socket, or certificates that have changed
+//! read       config/            every complaint goes to whoever asked, and nothing changes
+//! prepare    control/start.rs   sockets and logs that are missing, then the next Live
+//! swap       proxy/live.rs      one pointer; what has begun keeps the Live that it began with
+//! spread     control/doors.rs   listening sockets over workers; none is closed while its place stays
+//! ```
+//!
+//! What has to mean the same in every Config (numbers of listeners and of sets of certificates, the
+//! places of idle connections, sessions to servers) is in `proxy/kept.rs`.
+//!
 //! # The rooms
 //!
 //! Code either *decides* (bytes, time and chance are arguments; no socket, no clock, no runtime) or
