@@ -156,6 +156,8 @@ impl Running {
     pub fn stop(mut self, mut hurry: impl FnMut() -> bool) {
         let drain = self.shared.live.load().config.timeouts.drain;
         self.shared.draining.store(true, Ordering::Release);
+        // The workers' own handles close when they have taken who waits.
+        self.doors = Doors::default();
         let until = net::monotonic() + drain;
         self.crew.stop(|| hurry() || net::monotonic() >= until);
         self.journal.finish(hurry);

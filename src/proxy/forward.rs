@@ -180,6 +180,11 @@ async fn both_ways<M: Machine>(
     let mut down = pin!(answer(exchange));
     let mut up_ended = false;
     let first = poll_fn(|cx| {
+        // Once the request is sent the usual news is its answer, and then nothing else matters.
+        let was_whole = exchange.progress.request_whole.get();
+        if was_whole && let Poll::Ready(answered) = down.as_mut().poll(cx) {
+            return Poll::Ready(answered);
+        }
         if !up_ended && let Poll::Ready(cut) = up.as_mut().poll(cx) {
             up_ended = true;
             exchange.alarm.clear(Which::Client);
@@ -190,6 +195,8 @@ async fn both_ways<M: Machine>(
             {
                 return Poll::Ready(Err(NoAnswer::Failure(failure)));
             }
+        } else if was_whole {
+            return Poll::Pending;
         }
         down.as_mut().poll(cx)
     });
