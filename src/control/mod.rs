@@ -1,7 +1,10 @@
 //! The control thread: it starts and stops the workers, resolves names and writes the logs.
 //! Nothing here is on a request's way.
 
+mod datagram;
 mod journal;
+mod logfile;
+mod output;
 mod resolve;
 mod start;
 
