@@ -455,7 +455,7 @@ impl Faults {
 impl Faults {
     pub(super) fn not_a_log(&mut self, at: At, text: &str) {
         self.add(at, format!("`{text}` is not a place for the access log")).help(
-            "\"json:/path\", \"combined:/path\", \"json:stdout\", \"combined:stdout\" or \"off\"",
+            "`json:` or `combined:` and behind it a path such as /var/log/gatehouse/access.log, `stdout`, `journald` or `syslog`; or \"off\"",
         );
     }
 

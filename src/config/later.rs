@@ -12,7 +12,6 @@ pub(super) const LATER: &[&str] = &[
     "limits.handshakes_max",
     "limits.memory_max",
     "limits.client_rate_min",
-    "log.rotate",
 ];
 
 /// Values of the contract that nothing implements yet: key, value.
@@ -21,8 +20,6 @@ pub(super) const LATER_VALUES: &[(&str, &str)] = &[
     ("profile", "windows-2012r2"),
     ("affinity", "source"),
     ("affinity", "cookie"),
-    ("access", "journald"),
-    ("access", "syslog"),
 ];
 
 /// Whether a key is known, but for later.

@@ -151,7 +151,8 @@ pub struct Log {
     pub access: Vec<Access>,
     /// Whether queries are logged, or only how long they are.
     pub keep_query: bool,
-    /// When a file is rotated: bytes, and how many are kept.
+    /// When a file is moved aside: its bytes, and how many older ones are kept; with 0 it is
+    /// emptied instead.
     pub rotate: (u64, u32),
 }
 
@@ -180,6 +181,10 @@ pub enum AccessTarget {
     Stdout,
     /// A file.
     File(PathBuf),
+    /// systemd-journald, by the socket of its own protocol.
+    Journald(PathBuf),
+    /// A syslog daemon of this machine, by its socket.
+    Syslog(PathBuf),
 }
 
 /// `[admin]`

@@ -4,8 +4,8 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use super::judge::Judge;
-use super::{Access, AccessFormat, AccessTarget, Limits, Log, Timeouts, Workers, later, value};
-use crate::document::{self, Amount, Scalar, Written};
+use super::{Access, AccessFormat, AccessTarget, Limits, Log, Timeouts, Workers, value};
+use crate::document::{self, Amount, At, Scalar, Written};
 use crate::site;
 
 const LIMITS: site::Limits = site::Limits {
@@ -18,6 +18,12 @@ const LIMITS: site::Limits = site::Limits {
 
 /// No head is larger than this, whatever the operator would like: it is held in memory.
 const HEAD_BYTES_MOST: u64 = 16 << 20;
+
+/// Where systemd-journald takes messages of its own protocol.
+const JOURNALD: &str = "/run/systemd/journal/socket";
+
+/// Where the machine's syslog daemon takes messages.
+const SYSLOG: &str = "/dev/log";
 
 impl Judge<'_> {
     pub(super) fn workers(&mut self) -> Workers {
@@ -160,9 +166,9 @@ impl Judge<'_> {
         let table = &self.document.log;
         let (mut bytes, mut files) = (100_000_000, 10);
         if let Some(Written { value, .. }) = &table.rotate {
-            let written = self.counted("bytes", value.bytes.as_ref(), (65_536, u64::MAX));
+            let written = self.counted("bytes", value.bytes.as_ref(), (65_536, 1 << 40));
             bytes = written.unwrap_or(bytes);
-            files = self.number("files", value.files.as_ref(), (1, 10_000)).unwrap_or(files);
+            files = self.number("files", value.files.as_ref(), (0, 10_000)).unwrap_or(files);
         }
         let queries = [("drop", false), ("keep", true)];
         Log {
@@ -186,12 +192,6 @@ impl Judge<'_> {
                 continue;
             }
             let (format, to) = text.value.split_once(':').unwrap_or((&text.value, ""));
-            let system = if format == "json" || format == "combined" { to } else { format };
-            let system = system.split_once(':').map_or(system, |(system, _)| system);
-            if later::is_later_value("access", system) {
-                self.faults.not_available(text.at, &format!("`{system}`"));
-                continue;
-            }
             let format = match format {
                 "json" => AccessFormat::Json,
                 "combined" => AccessFormat::Combined,
@@ -200,16 +200,31 @@ impl Judge<'_> {
                     continue;
                 }
             };
-            match to {
-                "stdout" => access.push(Access { format, to: AccessTarget::Stdout }),
-                path if path.contains('/') => {
-                    let to = AccessTarget::File(self.files.resolve(text.at, path));
-                    access.push(Access { format, to });
-                }
-                _ => self.faults.not_a_log(text.at, &text.value),
+            match self.access_target(text.at, to) {
+                Some(to) => access.push(Access { format, to }),
+                None => self.faults.not_a_log(text.at, &text.value),
             }
         }
         access
+    }
+
+    /// `stdout`, a path, or a service of this machine, whose socket may be named behind it.
+    fn access_target(&self, at: At, text: &str) -> Option<AccessTarget> {
+        let (service, socket) = match text.split_once(':') {
+            Some((service, socket)) => (service, Some(socket)),
+            None => (text, None),
+        };
+        let socket = |usual: &str| match socket {
+            None => Some(PathBuf::from(usual)),
+            Some(path) => path.contains('/').then(|| self.files.resolve(at, path)),
+        };
+        match service {
+            "journald" => socket(JOURNALD).map(AccessTarget::Journald),
+            "syslog" => socket(SYSLOG).map(AccessTarget::Syslog),
+            "stdout" => (text == "stdout").then_some(AccessTarget::Stdout),
+            _ if text.contains('/') => Some(AccessTarget::File(self.files.resolve(at, text))),
+            _ => None,
+        }
     }
 }
 

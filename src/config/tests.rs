@@ -144,10 +144,6 @@ fn what_comes_later_is_said_to() {
         "[limits]\nmemory_max = \"1GB\"",
         &["2:1: `memory_max` is not available in this version"],
     );
-    check(
-        "[log]\naccess = \"json:journald\"",
-        &["2:10: `journald` is not available in this version"],
-    );
 }
 
 #[test]
@@ -170,7 +166,17 @@ fn single_values() {
         "[log]\naccess = [\"off\", \"json:stdout\"]",
         &["2:11: `off` cannot stand beside other places for the access log"],
     );
-    check("[log]\naccess = \"xml:/a\"", &["2:10: `xml:/a` is not a place for the access log"]);
+    for place in ["xml:/a", "json:file", "json:syslog:file", "journald", "json:stdout:/a"] {
+        let complaint = format!("2:10: `{place}` is not a place for the access log");
+        check(&format!("[log]\naccess = \"{place}\""), &[&complaint]);
+    }
+    check(
+        "[log]\nrotate = { bytes = \"1kB\", files = 10001 }",
+        &[
+            "2:20: `bytes` must be from 65536 to 1099511627776",
+            "2:35: `files` must be from 0 to 10000",
+        ],
+    );
     check("[resolver]\nservers = [\"dns\"]", &["2:12: `dns` is not an IP address"]);
 }
 
@@ -553,6 +559,7 @@ fn defaults() {
     assert_eq!((pool.idle_max, pool.balance), (32, Balance::LeastLoaded));
     assert!(pool.tls.is_none() && pool.interface.is_none() && pool.source.is_empty());
     assert!(!config.log.keep_query);
+    assert_eq!(config.log.rotate, (100_000_000, 10));
     assert_eq!(
         config.log.access[0].to,
         AccessTarget::File(PathBuf::from("/var/log/gatehouse/access.log"))
@@ -568,6 +575,15 @@ fn every_key() {
     assert_eq!(config.workers, Workers::Count(2));
     assert_eq!(config.adapters[1].routes[0].via, IpAddr::from([172, 25, 33, 1]));
     assert_eq!(config.hosts["fe01.contoso.local"], [IpAddr::from([192, 168, 10, 11])]);
+    let places: Vec<_> = config.log.access.iter().map(|access| access.to.clone()).collect();
+    let journald = PathBuf::from("/run/systemd/journal/socket");
+    let expected = [
+        AccessTarget::Stdout,
+        AccessTarget::File(PathBuf::from("/etc/gatehouse/./access.log")),
+        AccessTarget::Journald(journald),
+        AccessTarget::Syslog(PathBuf::from("/etc/gatehouse/./log")),
+    ];
+    assert_eq!((places, config.log.rotate), (expected.to_vec(), (1_000_000, 0)));
     let https = &config.listeners[0];
     assert_eq!((https.name.as_str(), https.port, https.published_port), ("https", 8443, 443));
     assert_eq!(https.interface.as_deref(), Some("eth0"));

@@ -2,22 +2,20 @@
 //! empty records back. Workers never wait for it; what it cannot keep up with is dropped there and
 //! counted. It also does what has to be done every few hours.
 
-use std::fs::{File, OpenOptions};
-use std::io::{self, Write};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc;
 use std::thread::JoinHandle;
 use std::time::Duration;
 
-use crate::config::{AccessFormat, AccessTarget, Log};
+use crate::config::Log;
 use crate::net::{self, Moment};
-use crate::observe::{Format, say_now};
+use crate::observe::say_now;
 use crate::proxy::{Shared, WriterEnds};
 use crate::tls::TicketSecrets;
 
-/// Bytes of lines that are written with one call.
-const BUFFER_BYTES: usize = 64 * 1024;
+use super::logfile::Rotate;
+use super::output::Output;
 
 /// The longest that a record waits for its line, while few come.
 const PAUSE_MAX: Duration = Duration::from_millis(40);
@@ -28,14 +26,8 @@ const PAUSE_MIN: Duration = Duration::from_millis(10);
 /// The longest that the end of the process waits for the last lines to be taken.
 const LAST_LINES: Duration = Duration::from_secs(2);
 
-/// A place that lines go to.
-struct Output {
-    format: Format,
-    target: Box<dyn Write + Send>,
-    name: String,
-    buffer: Vec<u8>,
-    failed: bool,
-}
+/// How long lines that are not taken are tried again at the end, within that.
+const LAST_TRY: Duration = Duration::from_secs(1);
 
 /// Where lines go from now on, opened.
 pub(super) struct Outputs(Vec<Output>);
@@ -46,14 +38,10 @@ impl Outputs {
     /// # Errors
     /// A sentence for the administrator: which file cannot be opened, and why.
     pub(super) fn open(log: &Log) -> Result<Self, String> {
+        let (bytes, files) = log.rotate;
         let mut outputs = Vec::new();
         for access in &log.access {
-            let (name, target) = open(&access.to)?;
-            let format = match access.format {
-                AccessFormat::Json => Format::Json,
-                AccessFormat::Combined => Format::Combined,
-            };
-            outputs.push(Output { format, target, name, buffer: Vec::new(), failed: false });
+            outputs.push(Output::open(access, Rotate { bytes, files }, net::monotonic())?);
         }
         Ok(Self(outputs))
     }
@@ -116,20 +104,6 @@ impl Journal {
     }
 }
 
-fn open(target: &AccessTarget) -> Result<(String, Box<dyn Write + Send>), String> {
-    match target {
-        AccessTarget::Stdout => Ok(("standard output".to_owned(), Box::new(io::stdout()))),
-        AccessTarget::File(path) => {
-            let opened: io::Result<File> = OpenOptions::new().append(true).create(true).open(path);
-            let name = path.display().to_string();
-            let file = opened.map_err(|error| {
-                format!("the access log {name} cannot be opened: {error}; create its folder, or let the service's user write there")
-            })?;
-            Ok((name, Box::new(file)))
-        }
-    }
-}
-
 fn write_until(
     stop: &AtomicBool,
     orders: &mpsc::Receiver<Order>,
@@ -139,6 +113,7 @@ fn write_until(
     let mut queues = Vec::new();
     let mut pause = PAUSE_MIN;
     let mut rotate_at = next_rotation();
+    let mut last_try = None;
     loop {
         if net::monotonic() >= rotate_at {
             rotate_at = next_rotation();
@@ -150,20 +125,31 @@ fn write_until(
         for order in orders.try_iter() {
             match order {
                 Order::Queue(queue) => queues.push(queue),
-                Order::Outputs(new) => outputs = new.0,
+                Order::Outputs(new) => {
+                    for output in &mut outputs {
+                        output.flush(net::monotonic(), &shared.notices);
+                        output.close(&shared.notices);
+                    }
+                    outputs = new.0;
+                }
             }
         }
         let mut taken = 0;
         for queue in &mut queues {
             taken += drain(queue, &mut outputs, shared);
         }
+        let now = net::monotonic();
         for output in &mut outputs {
-            output.flush(shared);
+            output.flush(now, &shared.notices);
         }
         queues.retain(|queue| !(queue.full.is_abandoned() && queue.full.is_empty()));
         print_notices(shared);
         if stopping && taken == 0 {
-            return;
+            let until = *last_try.get_or_insert(now + LAST_TRY);
+            if now >= until || outputs.iter().all(Output::is_empty) {
+                outputs.iter_mut().for_each(|output| output.close(&shared.notices));
+                return print_notices(shared);
+            }
         }
         pause = if taken > 0 { PAUSE_MIN } else { (pause * 2).min(PAUSE_MAX) };
         std::thread::park_timeout(pause);
@@ -177,44 +163,17 @@ fn next_rotation() -> Moment {
 /// Takes what waits in a queue now, a bounded number so that all queues get their turn.
 fn drain(queue: &mut WriterEnds, outputs: &mut [Output], shared: &Shared) -> usize {
     let waiting = queue.full.slots();
+    let now = net::monotonic();
     for _ in 0..waiting {
         let Ok(mut record) = queue.full.pop() else { break };
         for output in outputs.iter_mut() {
-            record.write(output.format, &mut output.buffer);
-            if output.buffer.len() >= BUFFER_BYTES {
-                output.flush(shared);
-            }
+            output.note(&record, now, &shared.notices);
         }
         record.recycle();
         // If the way back is full there are enough records.
         let _ = queue.empty.push(record);
     }
     waiting
-}
-
-impl Output {
-    fn flush(&mut self, shared: &Shared) {
-        if self.buffer.is_empty() {
-            return;
-        }
-        match self.target.write_all(&self.buffer).and_then(|()| self.target.flush()) {
-            Ok(()) => {
-                self.buffer.clear();
-                self.failed = false;
-            }
-            Err(error) => {
-                // What was written may end within a line.
-                self.buffer.clear();
-                self.buffer.push(b'\n');
-                // Said once per outage, not once per line.
-                if !self.failed {
-                    let what = format!("lines are lost: {error}");
-                    shared.notices.say(&format!("access log {}", self.name), &what);
-                }
-                self.failed = true;
-            }
-        }
-    }
 }
 
 /// The service's own log is its standard error.

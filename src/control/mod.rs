@@ -3,8 +3,11 @@
 
 mod admin;
 mod crew;
+mod datagram;
 mod doors;
 mod journal;
+mod logfile;
+mod output;
 mod resolve;
 mod service;
 mod signals;

@@ -48,6 +48,10 @@ counters! {
     dials,
     /// Exchanges that went over an upstream connection that had served before.
     reuses,
+    /// Tunnels opened by an upgrade.
+    tunnels,
+    /// Tunnels ended; those that are open now are the difference.
+    tunnels_ended,
     /// Body and head bytes that clients sent us.
     bytes_in,
     /// Body and head bytes that clients got from us.

@@ -272,11 +272,11 @@ async fn switch<M: Machine>(
     lease: Lease<M::Socket>,
     answered: Answered,
 ) -> After {
-    let (up, down) = tunnel(client, &lease.stream, answered.tunnel, plan.timeouts()).await;
-    plan.record.bytes_in += up;
-    plan.record.bytes_out += down;
+    let carried = tunnel(client, &lease.stream, answered.tunnel, plan.timeouts()).await;
+    plan.record.bytes_in += carried.up;
+    plan.record.bytes_out += carried.down;
     client.close_record(plan.record, plan.begun);
-    After::Close
+    if carried.cut { After::Reset } else { After::Close }
 }
 
 /// No whole answer came.

@@ -1,5 +1,6 @@
-//! The two byte streams after an upgrade. Each direction ends by itself; the tunnel ends when both
-//! have, or when nothing came from either side for `tunnel_idle`.
+//! The two byte streams after an upgrade. Each direction ends by itself, as its sender ended it; the
+//! tunnel ends when both have, or when nothing came from either side for `tunnel_idle`. What breaks
+//! on one side breaks on the other, so that nobody takes a part for the whole.
 
 use std::cell::Cell;
 use std::future::poll_fn;
@@ -7,12 +8,13 @@ use std::net::Shutdown;
 use std::pin::pin;
 use std::task::Poll;
 
-use crate::net::{Block, Machine, Socket};
+use crate::net::{Block, Machine, SMALL_BYTES, Socket};
+use crate::observe::Counters;
 use crate::pool::settings::Timeouts;
 
 use super::alarm::{Alarm, Which};
 use super::client::Client;
-use super::stream::{Stream, Took};
+use super::stream::{Broken, Stream, Took};
 
 /// One direction: what is read from `from` is given to `to`.
 struct Way<'w, S> {
@@ -20,81 +22,158 @@ struct Way<'w, S> {
     to: &'w Stream<S>,
     alarm: &'w Alarm,
     timeouts: &'w Timeouts,
-    moved: &'w Cell<u64>,
+    received: Cell<u64>,
+    given: Cell<u64>,
+    end: Cell<Option<End>>,
 }
 
-/// Moves bytes both ways until the tunnel ends; gives the counts up and down.
+/// How a direction ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum End {
+    /// Its sender said so, and so did we.
+    Passed,
+    /// Nothing came from either side for too long, or nothing was taken.
+    Idle,
+    /// A connection broke.
+    Broken,
+}
+
+/// What a tunnel has carried.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Carried {
+    /// Bytes that came from the client.
+    pub(super) up: u64,
+    /// Bytes that the client took.
+    pub(super) down: u64,
+    /// The server's direction broke: the client must not take what it got for whole.
+    pub(super) cut: bool,
+}
+
+/// Counts a tunnel as long as it is open, however it ends.
+struct Open<'o>(&'o Counters);
+
+impl<'o> Open<'o> {
+    fn new(counters: &'o Counters) -> Self {
+        counters.tunnels.add(1);
+        Self(counters)
+    }
+}
+
+impl Drop for Open<'_> {
+    fn drop(&mut self) {
+        self.0.tunnels_ended.add(1);
+    }
+}
+
+/// Moves bytes both ways until the tunnel ends.
 pub(super) async fn tunnel<M: Machine>(
     client: &mut Client<M>,
     upstream: &Stream<M::Socket>,
     from_server: Option<Block>,
     timeouts: &Timeouts,
-) -> (u64, u64) {
+) -> Carried {
     let from_client = client.inbox.take();
-    let (up, down) = (Cell::new(0), Cell::new(0));
+    let _open = Open::new(&client.worker.counters);
+    let (stream, alarm) = (&client.stream, &client.alarm);
+    alarm.clear(Which::Client);
+    let way = |from, to| Way {
+        from,
+        to,
+        alarm,
+        timeouts,
+        received: Cell::new(0),
+        given: Cell::new(0),
+        end: Cell::new(None),
+    };
+    let (up, down) = (way(stream, upstream), way(upstream, stream));
     {
-        let (stream, alarm) = (&client.stream, &client.alarm);
-        alarm.clear(Which::Client);
-        let upward = Way { from: stream, to: upstream, alarm, timeouts, moved: &up };
-        let downward = Way { from: upstream, to: stream, alarm, timeouts, moved: &down };
-        let mut upward = pin!(upward.run(from_client));
-        let mut downward = pin!(downward.run(from_server));
-        let (mut up_ended, mut down_ended) = (false, false);
+        let (mut upward, mut downward) = (pin!(up.run(from_client)), pin!(down.run(from_server)));
         poll_fn(|cx| {
-            let mut failed = false;
-            if !up_ended && let Poll::Ready(whole) = upward.as_mut().poll(cx) {
-                up_ended = true;
-                failed |= !whole;
+            if up.end.get().is_none()
+                && let Poll::Ready(end) = upward.as_mut().poll(cx)
+            {
+                up.end.set(Some(end));
             }
-            if !down_ended && let Poll::Ready(whole) = downward.as_mut().poll(cx) {
-                down_ended = true;
-                failed |= !whole;
+            if down.end.get().is_none()
+                && let Poll::Ready(end) = downward.as_mut().poll(cx)
+            {
+                down.end.set(Some(end));
             }
-            if failed || (up_ended && down_ended) { Poll::Ready(()) } else { Poll::Pending }
+            match (up.end.get(), down.end.get()) {
+                (None, None | Some(End::Passed)) | (Some(End::Passed), None) => Poll::Pending,
+                _ => Poll::Ready(()),
+            }
         })
         .await;
     }
-    upstream.end();
-    upstream.socket().shutdown(Shutdown::Both);
-    (up.get(), down.get())
+    let broken = [&up, &down].iter().any(|way| way.end.get() == Some(End::Broken));
+    let is_cut = |way: &Way<'_, _>| broken && way.end.get() != Some(End::Passed);
+    if is_cut(&up) {
+        upstream.socket().reset_on_close();
+    } else {
+        upstream.end();
+        upstream.socket().shutdown(Shutdown::Both);
+    }
+    Carried { up: up.received.get(), down: down.given.get(), cut: is_cut(&down) }
+}
+
+impl From<Broken> for End {
+    fn from(broken: Broken) -> Self {
+        match broken {
+            Broken::TimedOut => Self::Idle,
+            Broken::Socket(_) | Broken::Tls(_) => Self::Broken,
+        }
+    }
 }
 
 impl<S: Socket> Way<'_, S> {
-    /// Whether the direction came to a proper end.
-    async fn run(self, first: Option<Block>) -> bool {
-        if let Some(block) = first.filter(|block| !block.is_empty())
-            && !self.give(&block).await
-        {
-            return false;
+    async fn run(&self, first: Option<Block>) -> End {
+        match self.carry(first).await {
+            Ok(()) => End::Passed,
+            Err(broken) => broken.into(),
         }
+    }
+
+    async fn carry(&self, first: Option<Block>) -> Result<(), Broken> {
+        if let Some(block) = first.filter(|block| !block.is_empty()) {
+            self.give(&block).await?;
+        }
+        let mut many = false;
         loop {
             // Both directions push the one deadline ahead of them.
             self.alarm.set(Which::Upstream, self.timeouts.tunnel_idle);
-            let wait = self.alarm.until(Which::Upstream, |cx| self.from.poll_readable(cx));
-            if wait.await.is_err() {
-                return false;
-            }
-            let mut block = Block::small();
+            self.alarm.until(Which::Upstream, |cx| self.from.poll_readable(cx)).await?;
+            let mut block = if many { Block::bulk() } else { Block::small() };
             let room = block.room_left();
-            match self.from.take(&mut block, room) {
-                Ok(Took::Bytes(_)) => {
-                    if !self.give(&block).await {
-                        return false;
-                    }
+            match self.from.take(&mut block, room)? {
+                Took::Bytes(count) => {
+                    many = count > SMALL_BYTES / 2;
+                    self.give(&block).await?;
                 }
-                Ok(Took::Nothing) => {}
-                Ok(Took::End) => {
-                    self.to.end();
-                    return true;
+                Took::Nothing => {}
+                Took::End => {
+                    self.pass_end();
+                    return Ok(());
                 }
-                Err(_) => return false,
             }
         }
     }
 
-    async fn give(&self, block: &Block) -> bool {
-        self.moved.set(self.moved.get() + block.len() as u64);
+    /// Ends the direction as its sender did: TLS that was cut off is not made whole.
+    fn pass_end(&self) {
+        if self.from.ended_properly() {
+            self.to.end();
+        } else {
+            self.to.socket().shutdown(Shutdown::Write);
+        }
+    }
+
+    async fn give(&self, block: &Block) -> Result<(), Broken> {
+        let count = block.len() as u64;
+        self.received.set(self.received.get() + count);
         let patience = (Which::Upstream, self.timeouts.tunnel_idle);
-        self.to.give_all(block.filled(), self.alarm, patience).await.is_ok()
+        self.to.give_all(block.filled(), self.alarm, patience).await?;
+        self.given.set(self.given.get() + count);
+        Ok(())
     }
 }

@@ -1,6 +1,6 @@
 //! Identities never cross: a connection that is logged in, or may be, belongs to one client.
 
-use crate::rig::{Gatehouse, Origin, Wire};
+use crate::rig::{Gatehouse, Kind, Origin, Wire, leaf};
 
 const DONE: &str = "HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\ndone";
 
@@ -197,4 +197,54 @@ fn servers_do_not_ask_for_a_log_in_at_a_proxy() {
     assert_eq!(answer.status(), 502);
     assert!(answer.fields("proxy-authenticate").is_empty());
     server.expect_end();
+}
+
+/// A pool whose servers have to prove the name that each request asks for.
+fn publish_by_host() -> (Origin, Gatehouse) {
+    let origin = Origin::secure(leaf(&["a.test", "b.test"], Kind::Ecdsa).server());
+    let more = "[pool.origin.tls]\nca = \"ca.pem\"\nserver_name = \"host\"\n\
+                [site.a]\nnames = [\"a.test\", \"b.test\"]\nlisteners = [\"http\"]\n\
+                [[site.a.rule]]\nname = \"all\"\npath = \"/\"\npool = \"origin\"\n";
+    let gatehouse = Gatehouse::publish(&[origin.port()], more);
+    (origin, gatehouse)
+}
+
+/// Asks for `host` and lets `server` answer.
+#[track_caller]
+fn ask_of(client: &mut Wire, host: &str, more: &str, server: impl FnOnce() -> Wire) -> Wire {
+    client.send(format!("GET / HTTP/1.1\r\nHost: {host}\r\n{more}\r\n"));
+    let mut server = server();
+    let head = server.head();
+    assert!(head.contains(&format!("\r\nHost: {host}\r\n")), "{head}");
+    server.send("HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n");
+    assert_eq!(client.answer().status(), 200);
+    server
+}
+
+#[test]
+fn a_connection_that_was_verified_for_one_host_serves_no_other() {
+    let (origin, gatehouse) = publish_by_host();
+    let mut client = gatehouse.client();
+    let a = ask_of(&mut client, "a.test", "", || origin.accept());
+    let b = ask_of(&mut client, "b.test", "", || origin.accept());
+    // Each is used again for its own host, however that is written.
+    let a = ask_of(&mut client, "A.test:80", "", || a);
+    let b = ask_of(&mut gatehouse.client(), "b.test", "", || b);
+    let a = ask_of(&mut gatehouse.client(), "a.test", "", || a);
+    origin.expect_nobody();
+    drop((a, b));
+}
+
+#[test]
+fn a_log_in_at_one_host_is_not_used_for_another() {
+    let (origin, gatehouse) = publish_by_host();
+    let log_in = "Authorization: NTLM x\r\n";
+    let mut client = gatehouse.client();
+    let a = ask_of(&mut client, "a.test", log_in, || origin.accept());
+    let b = ask_of(&mut client, "b.test", log_in, || origin.accept());
+    let a = ask_of(&mut client, "a.test", "", || a);
+    let b = ask_of(&mut client, "b.test", "", || b);
+    // Nor by anybody else, for either.
+    let others = ask_of(&mut gatehouse.client(), "a.test", "", || origin.accept());
+    drop((a, b, others));
 }

@@ -1,6 +1,9 @@
 //! One line for each exchange, and nothing in it that should not be.
 
-use crate::rig::{Gatehouse, Origin, Wire};
+use std::fs;
+use std::os::unix::net::UnixDatagram;
+
+use crate::rig::{Folder, Gatehouse, LIMIT, Origin, Wire, now, until};
 
 fn answer_one(origin: &Origin) -> Wire {
     let mut server = origin.accept();
@@ -187,4 +190,170 @@ fn who_has_to_change_something() {
     assert_eq!(client.answer().status(), 400);
     let record = &gatehouse.records(2)[1];
     assert_eq!(record["fault_of"], "client", "{record}");
+}
+
+/// A site that needs no server, so that there can be many lines.
+const OWN: &str = "[site.a]\nnames = [\"a.test\"]\nlisteners = [\"http\", \"https\"]\n\
+                   certificate = \"a\"\n[[site.a.rule]]\npath = \"/\"\n\
+                   respond = { status = 200, body = \"own\" }\n";
+
+fn publish_own(folder: Folder, log: &str) -> Gatehouse {
+    Gatehouse::start(folder, &format!("[log]\n{log}\n{OWN}"))
+}
+
+/// Asks for `/NUMBER`, with a line of more than a kilobyte.
+fn ask_long(client: &mut Wire, number: usize) {
+    let long = "u".repeat(1000);
+    client.send(format!("GET /{number} HTTP/1.1\r\nHost: a.test\r\nUser-Agent: {long}\r\n\r\n"));
+    assert_eq!(client.answer().status(), 200);
+}
+
+/// The numbers that these files hold, in order.
+fn numbers(files: &[String]) -> Vec<usize> {
+    let lines = files.iter().flat_map(|text| text.lines());
+    let record = |line: &str| serde_json::from_str::<serde_json::Value>(line).unwrap();
+    lines.map(|line| record(line)["path"].as_str().unwrap()[1..].parse().unwrap()).collect()
+}
+
+#[test]
+fn a_log_that_has_grown_is_moved_aside_and_no_line_is_lost() {
+    const COUNT: usize = 200;
+    let log = format!("{JSON}\nrotate = {{ bytes = 65536, files = 20 }}");
+    let mut gatehouse = publish_own(Folder::new(), &log);
+    let mut client = gatehouse.client();
+    for number in 0..COUNT {
+        ask_long(&mut client, number);
+    }
+    drop(client);
+    gatehouse.stop();
+    let older = (1..20).rev().map(|number| format!("access.log.{number}"));
+    let names: Vec<String> = older.chain(["access.log".to_owned()]).collect();
+    let texts =
+        names.iter().filter_map(|name| fs::read_to_string(gatehouse.folder().at(name)).ok());
+    let texts: Vec<String> = texts.collect();
+    assert!(
+        texts.len() > 3 && texts.iter().all(|text| text.len() <= 65_536 + 2_000),
+        "{}",
+        texts.len()
+    );
+    assert_eq!(numbers(&texts), (0..COUNT).collect::<Vec<_>>());
+}
+
+#[test]
+fn a_log_that_logrotate_moved_away_is_made_anew() {
+    let mut gatehouse = publish_own(Folder::new(), JSON);
+    let mut client = gatehouse.client();
+    ask_long(&mut client, 0);
+    gatehouse.log_lines(1);
+    let at = |name| gatehouse.folder().at(name);
+    fs::rename(at("access.log"), at("moved")).unwrap();
+    let mut count = 1;
+    until("lines in a new file", || {
+        ask_long(&mut client, count);
+        count += 1;
+        at("access.log").exists().then_some(())
+    });
+    ask_long(&mut client, count);
+    let texts = ["moved", "access.log"].map(|name| gatehouse.folder().at(name));
+    drop(client);
+    gatehouse.stop();
+    let texts = texts.map(|path| fs::read_to_string(path).unwrap());
+    assert_eq!(numbers(&texts), (0..=count).collect::<Vec<_>>());
+}
+
+/// A log service in the folder of the test.
+fn service(folder: &Folder, name: &str) -> UnixDatagram {
+    let service = UnixDatagram::bind(folder.at(name)).unwrap();
+    service.set_read_timeout(Some(LIMIT)).unwrap();
+    service
+}
+
+fn message(service: &UnixDatagram) -> String {
+    let mut message = [0; 4096];
+    let count = service.recv(&mut message).unwrap();
+    String::from_utf8(message[..count].to_vec()).unwrap()
+}
+
+#[test]
+fn the_machines_own_log_services_get_a_message_for_each_exchange() {
+    let folder = Folder::new();
+    let (journald, syslog) = (service(&folder, "journal"), service(&folder, "syslog"));
+    let places = "access = [\"json:journald:./journal\", \"combined:syslog:./syslog\"]";
+    let gatehouse = publish_own(folder, places);
+    let mut client = gatehouse.client();
+    for number in 0..3 {
+        client.send(format!("GET /{number} HTTP/1.1\r\nHost: a.test\r\n\r\n"));
+        assert_eq!(client.answer().status(), 200);
+        let fields = message(&journald);
+        let (first, rest) = fields.split_once('\n').unwrap();
+        let line = first.strip_prefix("MESSAGE=").unwrap();
+        let record: serde_json::Value = serde_json::from_str(line).unwrap();
+        assert_eq!(record["path"], format!("/{number}"));
+        for field in ["PRIORITY=6", "GATEHOUSE_STATUS=200", "GATEHOUSE_SITE=a"] {
+            assert!(rest.lines().any(|line| line == field), "{field} in {rest}");
+        }
+        let line = message(&syslog);
+        let (head, line) = line.split_once(": ").unwrap();
+        assert!(head.starts_with("<134>") && head.contains(" gatehouse["), "{head}");
+        assert!(line.starts_with("127.0.0.1 - - ["), "{line}");
+        assert!(line.contains(&format!("\"GET /{number} HTTP/1.1\" 200 ")), "{line}");
+    }
+}
+
+#[test]
+fn a_log_service_that_takes_nothing_keeps_nobody_waiting() {
+    let folder = Folder::new();
+    let _full = service(&folder, "syslog");
+    let places =
+        "access = [\"json:syslog:./syslog\", \"json:journald:./none\", \"json:./access.log\"]";
+    let mut gatehouse = publish_own(folder, places);
+    let mut client = gatehouse.client();
+    let mut count = 0;
+    until("the full socket is said", || {
+        ask_long(&mut client, count);
+        count += 1;
+        gatehouse.has_said("more slowly than requests come").then_some(())
+    });
+    assert!(gatehouse.has_said("no service listens there"));
+    assert_eq!(gatehouse.records(count).len(), count, "the file has them all");
+    let begun = now();
+    gatehouse.stop();
+    assert!(begun.elapsed().as_secs() < 3, "{:?}", begun.elapsed());
+}
+
+#[test]
+fn a_pipe_that_nobody_reads_keeps_nobody_waiting() {
+    let folder = Folder::new();
+    nix::unistd::mkfifo(&folder.at("pipe"), nix::sys::stat::Mode::S_IRWXU).unwrap();
+    let places = "access = [\"json:./pipe\", \"json:./access.log\"]";
+    let mut gatehouse = publish_own(folder, places);
+    let mut client = gatehouse.client();
+    let mut count = 0;
+    until("the full pipe is said", || {
+        ask_long(&mut client, count);
+        count += 1;
+        gatehouse.has_said("its reader takes nothing").then_some(())
+    });
+    assert_eq!(gatehouse.records(count).len(), count, "the file has them all");
+    drop(client);
+    let begun = now();
+    gatehouse.stop();
+    assert!(begun.elapsed().as_secs() < 4, "{:?}", begun.elapsed());
+    gatehouse.expect_said("lines were lost");
+}
+
+/// Standard output belongs to others too, so writing to it may block.
+#[test]
+fn a_standard_output_that_nobody_reads_does_not_keep_the_process() {
+    let text = format!("[log]\naccess = \"json:stdout\"\n{OWN}");
+    let mut gatehouse = Gatehouse::start_unread(Folder::new(), &text);
+    let mut client = gatehouse.client();
+    // A pipe holds 64 KiB.
+    for number in 0..200 {
+        ask_long(&mut client, number);
+    }
+    drop(client);
+    let begun = now();
+    gatehouse.stop();
+    assert!(begun.elapsed().as_secs() < 5, "{:?}", begun.elapsed());
 }

@@ -60,34 +60,44 @@ impl Gatehouse {
     /// Starts with `text`, completed by the usual sections, and waits until it is ready.
     #[track_caller]
     pub(crate) fn start(folder: Folder, text: &str) -> Self {
-        let mut gatehouse = Self::begin(folder, text);
-        let said = Arc::clone(&gatehouse.said);
+        Self::begin(folder, text).ready()
+    }
+
+    #[track_caller]
+    fn ready(mut self) -> Self {
+        let said = Arc::clone(&self.said);
         until("the proxy's readiness", || {
             let ready = said.lock().unwrap().iter().any(|line| line == "gatehouse: ready");
-            if gatehouse.program.has_ended() && !ready {
+            if self.program.has_ended() && !ready {
                 // io_uring that is not permitted is said here too.
-                panic!("the proxy does not start:\n{}", gatehouse.everything_said());
+                panic!("the proxy does not start:\n{}", self.everything_said());
             }
             ready.then_some(())
         });
-        gatehouse
+        self
+    }
+
+    /// Starts with a standard output that nobody reads, and waits until it is ready.
+    #[track_caller]
+    pub(crate) fn start_unread(folder: Folder, text: &str) -> Self {
+        Self::begin_by(&[], folder, text, Stdio::piped()).ready()
     }
 
     /// Starts, and waits for nothing.
     #[track_caller]
     pub(crate) fn begin(folder: Folder, text: &str) -> Self {
-        Self::begin_by(&[], folder, text)
+        Self::begin_by(&[], folder, text, Stdio::null())
     }
 
     /// The same for somebody who has no rights, even where the tests run with all of them.
     #[track_caller]
     pub(crate) fn begin_without_capabilities(folder: Folder, text: &str) -> Self {
         let without = ["--bounding-set=-all", "--inh-caps=-all"];
-        Self::begin_by(&without, folder, text)
+        Self::begin_by(&without, folder, text, Stdio::null())
     }
 
     #[track_caller]
-    fn begin_by(rights: &[&str], folder: Folder, text: &str) -> Self {
+    fn begin_by(rights: &[&str], folder: Folder, text: &str, stdout: Stdio) -> Self {
         let (http, https) = (free_port(), free_port());
         write_file(&folder, text, http, https);
         let file = folder.at("gatehouse.toml");
@@ -95,7 +105,7 @@ impl Gatehouse {
         let mut arguments = rights.to_vec();
         arguments.extend([env!("CARGO_BIN_EXE_gatehouse"), "run", "--config", file]);
         let mut program = Program::start_by_setpriv("gatehouse", &arguments, |command| {
-            command.stderr(Stdio::piped()).stdout(Stdio::null());
+            command.stderr(Stdio::piped()).stdout(stdout);
             // A service manager listens where a test has put one.
             if folder.at(MANAGER).exists() {
                 command.env("NOTIFY_SOCKET", folder.at(MANAGER));
@@ -162,6 +172,11 @@ impl Gatehouse {
         until(&format!("a line with {part:?} on standard error"), || {
             self.said.lock().unwrap().iter().find(|line| line.contains(part)).cloned()
         })
+    }
+
+    /// Whether a line on standard error holds `part`.
+    pub(crate) fn has_said(&self, part: &str) -> bool {
+        self.said.lock().unwrap().iter().any(|line| line.contains(part))
     }
 
     /// Waits until the access log has `count` lines, and gives them all.

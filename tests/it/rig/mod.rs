@@ -7,6 +7,7 @@ mod origin;
 mod program;
 mod real;
 mod time;
+pub(crate) mod websocket;
 mod wire;
 
 pub(crate) use authority::{Kind, leaf, trusting};

@@ -18,6 +18,9 @@ trait Stream: Write + Send {
 
     /// Says that nothing follows, in TLS too.
     fn close_ours(&mut self);
+
+    /// What goes over the network to say `bytes`; the other side waits for it from now on.
+    fn seal(&mut self, bytes: &[u8]) -> Vec<u8>;
 }
 
 impl Stream for TcpStream {
@@ -32,6 +35,10 @@ impl Stream for TcpStream {
     fn close_ours(&mut self) {
         // The other side may have gone already.
         let _ = self.shutdown(Shutdown::Write);
+    }
+
+    fn seal(&mut self, bytes: &[u8]) -> Vec<u8> {
+        bytes.to_vec()
     }
 }
 
@@ -58,6 +65,15 @@ macro_rules! tls_stream {
                 // The other side may have gone already.
                 let _ = self.flush();
                 let _ = self.sock.shutdown(Shutdown::Write);
+            }
+
+            fn seal(&mut self, bytes: &[u8]) -> Vec<u8> {
+                let mut sealed = Vec::new();
+                self.conn.writer().write_all(bytes).unwrap();
+                while self.conn.wants_write() {
+                    self.conn.write_tls(&mut sealed).unwrap();
+                }
+                sealed
             }
         }
     };
@@ -162,6 +178,16 @@ impl Wire {
         self.stream.flush()
     }
 
+    /// What goes over the network to say `bytes`, to be sent by [`Self::try_send_sealed`].
+    pub(crate) fn seal(&mut self, bytes: impl AsRef<[u8]>) -> Vec<u8> {
+        self.stream.seal(bytes.as_ref())
+    }
+
+    /// Sends a piece of what was sealed.
+    pub(crate) fn try_send_sealed(&mut self, sealed: &[u8]) -> io::Result<()> {
+        self.stream.socket().write_all(sealed)
+    }
+
     /// Reads more; how much came, or how the connection ended.
     #[track_caller]
     fn more(&mut self) -> Result<usize, End> {
@@ -195,6 +221,15 @@ impl Wire {
             self.must_more();
         }
         self.seen.drain(..count).collect()
+    }
+
+    /// The next `count` bytes, or how the connection ended before them.
+    #[track_caller]
+    pub(crate) fn read_or_end(&mut self, count: usize) -> Result<Vec<u8>, End> {
+        while self.seen.len() < count {
+            self.more()?;
+        }
+        Ok(self.seen.drain(..count).collect())
     }
 
     /// Everything up to `mark`, and `mark`.
@@ -327,6 +362,11 @@ impl Wire {
 
     /// Ends the connection by a reset.
     pub(crate) fn reset(self) {
+        self.reset_when_dropped();
+    }
+
+    /// The connection ends by a reset when this is dropped.
+    pub(crate) fn reset_when_dropped(&self) {
         let socket = self.stream.socket().try_clone().unwrap();
         socket2::SockRef::from(&socket).set_linger(Some(std::time::Duration::ZERO)).unwrap();
     }
