@@ -77,6 +77,9 @@ pub struct Config {
     pub admin: Admin,
 }
 
+/// No head has more fields than this, whatever the operator would like.
+pub const FIELDS_MOST: u64 = 256;
+
 /// How many workers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Workers {
@@ -134,7 +137,7 @@ pub struct Limits {
     pub handshakes_max: u32,
     /// Budget for all buffers.
     pub memory_max: Option<u64>,
-    /// Bytes per second while a body is due.
+    /// Bytes per second while a body is due; 0: any rate will do.
     pub client_rate_min: u64,
     /// Where a Site says nothing else.
     pub exchange: crate::site::Limits,
