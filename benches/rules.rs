@@ -7,8 +7,8 @@ use criterion::{Criterion, criterion_group, criterion_main};
 use gatehouse::pool::settings::{PoolId, Timeouts};
 use gatehouse::site::path::canonical_rule;
 use gatehouse::site::{
-    Action, Forwarded, Found, Limits, ListenerId, PathCheck, RuleDraft, Site, SiteDraft, SiteId,
-    Table, Terms,
+    Action, Admission, Forwarded, Found, Limits, ListenerId, PathCheck, RuleDraft, Site, SiteDraft,
+    SiteId, Table, Terms,
 };
 
 const LISTENER: ListenerId = ListenerId(0);
@@ -34,7 +34,7 @@ fn table(sites: usize) -> Table {
         fields_max: 128,
         body_bytes_max: None,
     };
-    let terms = Arc::new(Terms { timeouts, limits, forwarded: Forwarded::Drop });
+    let terms = Arc::new(Terms { timeouts, limits, forwarded: Forwarded::Drop, guarded: false });
     let drafts = (0..sites).map(|site| SiteDraft {
         site: Site {
             id: SiteId(0),
@@ -44,6 +44,7 @@ fn table(sites: usize) -> Table {
             certificates: Vec::new(),
             path_check: PathCheck::Strict,
             forwarded: Forwarded::Drop,
+            admission: Admission::default(),
             limits,
             timeouts,
         },

@@ -10,8 +10,8 @@ use std::path::{Path, PathBuf};
 use super::report::{Complaint, Complaints};
 use super::suggest::nearest;
 use crate::document::{At, Files, Misread, Place};
-use crate::site::PathFault;
 use crate::site::host::NameFault;
+use crate::site::{PathFault, Prefix};
 use crate::tls::certificate::CertificateFault;
 
 /// Collects complaints while the files are judged.
@@ -127,7 +127,7 @@ impl Faults {
     }
 
     pub(super) fn not_a_rate(&mut self, at: At, key: &str) {
-        self.add(at, format!("`{key}` takes a rate such as \"500B/s\""));
+        self.add(at, format!("`{key}` takes a rate such as \"500B/s\", or \"off\""));
     }
 
     pub(super) fn out_of_range(&mut self, at: At, key: &str, least: u64, most: u64) {
@@ -360,6 +360,19 @@ impl Faults {
             }
             _ => complaint,
         };
+    }
+
+    pub(super) fn not_a_client_prefix(&mut self, at: At, text: &str) {
+        self.add(at, format!("`{text}` is not an IP address, with or without a prefix length"))
+            .help("clients are listed as \"10.0.0.0/8\", \"2001:db8::/32\" or \"192.0.2.7\"");
+    }
+
+    pub(super) fn prefix_with_host_bits(&mut self, at: At, text: &str, meant: Prefix) {
+        self.add(at, format!("`{text}` names a single address and a whole network at once")).help(
+            format!(
+                "\"{meant}\" is the network; without the prefix length it is the address alone"
+            ),
+        );
     }
 
     pub(super) fn name_twice(&mut self, at: At, name: &str, listener: &str, first: At) {

@@ -79,6 +79,9 @@ pub struct Config {
     pub documents: Vec<PathBuf>,
 }
 
+/// No head has more fields than this, whatever the operator would like.
+pub const FIELDS_MOST: u64 = 256;
+
 /// How many workers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Workers {
@@ -136,7 +139,7 @@ pub struct Limits {
     pub handshakes_max: u32,
     /// Budget for all buffers.
     pub memory_max: Option<u64>,
-    /// Bytes per second while a body is due.
+    /// Bytes per second while a body is due; 0: any rate will do.
     pub client_rate_min: u64,
     /// Where a Site says nothing else.
     pub exchange: crate::site::Limits,

@@ -4,7 +4,9 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use super::judge::Judge;
-use super::{Access, AccessFormat, AccessTarget, Limits, Log, Timeouts, Workers, value};
+use super::{
+    Access, AccessFormat, AccessTarget, FIELDS_MOST, Limits, Log, Timeouts, Workers, value,
+};
 use crate::document::{self, Amount, At, Scalar, Written};
 use crate::site;
 
@@ -110,7 +112,7 @@ impl Judge<'_> {
         let head = self.counted("head_bytes_max", table.head_bytes_max.as_ref(), bytes);
         let field = self.counted("field_bytes_max", table.field_bytes_max.as_ref(), bytes);
         let target = self.counted("target_bytes_max", table.target_bytes_max.as_ref(), bytes);
-        let fields = self.counted("fields_max", table.fields_max.as_ref(), (1, 65_535));
+        let fields = self.counted("fields_max", table.fields_max.as_ref(), (1, FIELDS_MOST));
         let or = |count: Option<u64>, otherwise: u32| count.map_or(otherwise, |count| count as u32);
         let body_bytes_max = if table.body_bytes_max.is_none() {
             otherwise.body_bytes_max
@@ -156,6 +158,9 @@ impl Judge<'_> {
 
     fn rate(&mut self, key: &str, written: &Amount, otherwise: u64) -> u64 {
         let Some(written) = written else { return otherwise };
+        if is_word(written, "off") {
+            return 0;
+        }
         value::rate(&written.value).unwrap_or_else(|| {
             self.faults.not_a_rate(written.at, key);
             otherwise

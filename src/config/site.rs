@@ -4,13 +4,13 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use super::judge::Judge;
-use super::{Limits, Timeouts};
+use super::{Limits, Timeouts, value};
 use crate::document::{self, At, Named, Texts, Written};
 use crate::pool::settings::PoolSettings;
 use crate::site::host::canonical_name;
 use crate::site::{
-    Forwarded, Listener, ListenerId, PathCheck, RedirectDraft, Site, SiteDraft, SiteId, Table,
-    Terms,
+    Admission, Forwarded, Listener, ListenerId, PathCheck, Prefix, PrefixFault, RedirectDraft,
+    Site, SiteDraft, SiteId, Table, Terms,
 };
 use crate::tls::certificate::Certificate;
 
@@ -37,7 +37,8 @@ pub(super) type Shared = HashMap<Terms, Arc<Terms>>;
 
 /// The terms of a Site with these time-outs.
 pub(super) fn terms(site: &Site, timeouts: Timeouts, shared: &mut Shared) -> Arc<Terms> {
-    let terms = Terms { timeouts, limits: site.limits, forwarded: site.forwarded };
+    let guarded = !site.admission.is_open();
+    let terms = Terms { timeouts, limits: site.limits, forwarded: site.forwarded, guarded };
     Arc::clone(shared.entry(terms).or_insert_with(|| Arc::new(terms)))
 }
 
@@ -144,9 +145,40 @@ impl<'j> Judge<'j> {
             certificates,
             path_check: self.choice("path_check", table.path_check.as_ref(), &checks),
             forwarded: self.choice("forwarded", table.forwarded.as_ref(), &forwarded),
+            admission: self.admission(table),
             limits: own_limits,
             timeouts: self.timeouts(around.timeouts, &table.timeouts),
         }
+    }
+
+    fn admission(&mut self, table: &document::Site) -> Admission {
+        let allow = self.prefixes(&table.allow);
+        let deny = self.prefixes(&table.deny);
+        Admission::new(&allow, &deny)
+    }
+
+    fn prefixes(&mut self, list: &Texts) -> Vec<Prefix> {
+        let mut seen: HashMap<Prefix, At> = HashMap::new();
+        let mut prefixes = Vec::new();
+        for text in listed(list) {
+            let Some((address, length)) = value::prefix(&text.value) else {
+                self.faults.not_a_client_prefix(text.at, &text.value);
+                continue;
+            };
+            match Prefix::new(address, length) {
+                Ok(prefix) => match seen.insert(prefix, text.at) {
+                    Some(first) => self.faults.listed_twice(text.at, "prefix", &text.value, first),
+                    None => prefixes.push(prefix),
+                },
+                Err(PrefixFault::TooLong) => {
+                    self.faults.not_a_client_prefix(text.at, &text.value);
+                }
+                Err(PrefixFault::HostBits { meant }) => {
+                    self.faults.prefix_with_host_bits(text.at, &text.value, meant);
+                }
+            }
+        }
+        prefixes
     }
 
     /// Every name must be covered by one of the certificates that it is shown with.

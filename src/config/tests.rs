@@ -140,10 +140,6 @@ fn what_comes_later_is_said_to() {
             "5:11: `profile = \"windows-2012r2\"` is not available in this version",
         ],
     );
-    check(
-        "[limits]\nmemory_max = \"1GB\"",
-        &["2:1: `memory_max` is not available in this version"],
-    );
 }
 
 #[test]
@@ -161,6 +157,19 @@ fn single_values() {
         ],
     );
     check("[limits]\nhead_bytes_max = 1", &["2:18: `head_bytes_max` must be from 256 to 16777216"]);
+    check("[limits]\nfields_max = 257", &["2:14: `fields_max` must be from 1 to 256"]);
+    check(
+        "[limits]\nmemory_max = \"1kB\"",
+        &["2:14: `memory_max` must be from 1048576 to 18446744073709551615"],
+    );
+    check(
+        "[limits]\nclient_rate_min = \"500B\"",
+        &["2:19: `client_rate_min` takes a rate such as \"500B/s\", or \"off\""],
+    );
+    for rate in ["0", "\"off\"", "\"0B/s\""] {
+        let config = read_text(&format!("[limits]\nclient_rate_min = {rate}")).unwrap();
+        assert_eq!(config.limits.client_rate_min, 0, "{rate}");
+    }
     check("[log]\nquery = \"kep\"", &["2:9: `query` cannot be `kep`; did you mean `keep`?"]);
     check(
         "[log]\naccess = [\"off\", \"json:stdout\"]",
@@ -432,9 +441,26 @@ fn sites() {
         "names = [\"a.com\"]\nlisteners = [\"http\"]\npath_check = \"lax\"",
         &["4:14: `path_check` cannot be `lax`"],
     );
-    check(
-        "names = [\"a.com\"]\nlisteners = [\"http\"]\nallow = [\"10.0.0.0/8\"]",
-        &["4:1: `allow` is not available in this version"],
+    let clients = |keys: &str, expected: &[&str]| {
+        check(&format!("names = [\"a.com\"]\nlisteners = [\"http\"]\n{keys}"), expected);
+    };
+    clients(
+        "allow = [\"10.0.0.0/8\", \"2001:db8::/32\", \"192.0.2.7\"]\ndeny = \"10.1.0.0/16\"",
+        &[],
+    );
+    clients("allow = [\"0.0.0.0/0\", \"::/0\"]\ndeny = [\"0.0.0.0/0\"]", &[]);
+    clients(
+        "allow = [\"10.0.0.1/33\", \"10.0.0.1/8\"]\ndeny = [\"2001:db8::1/32\", \"all\"]",
+        &[
+            "4:10: `10.0.0.1/33` is not an IP address, with or without a prefix length",
+            "4:25: `10.0.0.1/8` names a single address and a whole network at once",
+            "5:9: `2001:db8::1/32` names a single address and a whole network at once",
+            "5:27: `all` is not an IP address, with or without a prefix length",
+        ],
+    );
+    clients(
+        "deny = [\"10.0.0.0/8\", \"::ffff:10.0.0.0/104\"]",
+        &["4:23: prefix `::ffff:10.0.0.0/104` is listed twice"],
     );
     check(
         "names = [\"a.com\"]\nlisteners = [\"http\"]\n[site.t]\nnames = [\"A.com.\"]\nlisteners = [\"http\", \"https\"]\n[[site.t.rule]]\npath = \"/\"\nrefuse = 404",
@@ -604,6 +630,12 @@ fn every_key() {
         (131_072, 131_072)
     );
     assert_eq!(config.limits.exchange.body_bytes_max, Some(100_000_000));
+    let Limits { clients_per_address_max, handshakes_max, memory_max, client_rate_min, .. } =
+        config.limits;
+    assert_eq!((clients_per_address_max, handshakes_max), (50, 51));
+    assert_eq!((memory_max, client_rate_min), (Some(1_000_000_000), 1_000));
+    assert!(site.admission.admits(IpAddr::from([192, 0, 2, 1])));
+    assert!(!site.admission.admits(IpAddr::from([10, 1, 0, 1])));
     let mut scratch = Vec::new();
     let mut find = |listener, path: &str| match config.table.find(
         listener,

@@ -42,9 +42,11 @@ pub(super) fn size(value: &Scalar) -> Option<u64> {
     count.checked_mul(factor)
 }
 
-/// `"500B/s"`: a size per second.
+/// `"500B/s"`: a size per second; 0 needs no unit.
 pub(super) fn rate(value: &Scalar) -> Option<u64> {
-    let Scalar::Text(text) = value else { return None };
+    let Scalar::Text(text) = value else {
+        return (*value == Scalar::Number(0)).then_some(0);
+    };
     size(&Scalar::Text(text.strip_suffix("/s")?.to_string()))
 }
 
@@ -163,6 +165,8 @@ mod tests {
         assert_eq!(rate(&text("500B/s")), Some(500));
         assert_eq!(rate(&text("2kB/s")), Some(2_000));
         assert_eq!(rate(&text("500B")), None);
+        assert_eq!(rate(&Scalar::Number(0)), Some(0));
+        assert_eq!(rate(&Scalar::Number(500)), None);
     }
 
     #[test]

@@ -162,6 +162,8 @@ pub struct Site {
     pub redirect_http: Flag,
     pub path_check: Text,
     pub forwarded: Text,
+    pub allow: Texts,
+    pub deny: Texts,
     pub rules: Vec<Written<Rule>>,
     pub timeouts: Timeouts,
     pub limits: Limits,

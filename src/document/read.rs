@@ -133,6 +133,8 @@ fn site(t: &mut Table<'_>) -> Site {
         redirect_http: t.flag("redirect_http"),
         path_check: t.text("path_check"),
         forwarded: t.text("forwarded"),
+        allow: t.text_or_texts("allow"),
+        deny: t.text_or_texts("deny"),
         rules: t.tables("rule", rule),
         timeouts: inner(t.table("timeouts", site_timeouts)),
         limits: inner(t.table("limits", site_limits)),

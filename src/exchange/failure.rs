@@ -23,9 +23,9 @@ pub enum ClientFault {
     BadPath,
     /// The head was not complete in time.
     SlowHead,
-    /// Nothing of a due body came in time.
+    /// Nothing of a due body came in time, or it came slower than `client_rate_min`.
     SlowBody,
-    /// It did not take its answer in time.
+    /// It did not take its answer in time, or took it slower than `client_rate_min`.
     SlowReader,
     /// It closed or reset the connection before the exchange had ended.
     Left,
@@ -35,6 +35,10 @@ pub enum ClientFault {
     Misdirected,
     /// The site has no rule for this path.
     NoRule,
+    /// The site is not for clients with its address.
+    AddressRefused,
+    /// More connections from its address than `clients_per_address_max`.
+    TooManyFromAddress,
 }
 
 /// What the server, or the way to it, did.
@@ -71,6 +75,8 @@ pub enum ProxyFault {
     TooManyClients,
     /// The pool has no server with an address.
     NoServer,
+    /// Buffers take up as much as `memory_max` allows.
+    MemoryFull,
 }
 
 impl Failure {
@@ -89,6 +95,8 @@ impl Failure {
                 ClientFault::BodyTooLong => 413,
                 ClientFault::Misdirected => 421,
                 ClientFault::NoRule => 404,
+                ClientFault::AddressRefused => 403,
+                ClientFault::TooManyFromAddress => 429,
             },
             Self::Upstream(fault) => match fault {
                 UpstreamFault::Refused
@@ -102,9 +110,10 @@ impl Failure {
                 UpstreamFault::Malformed(_) | UpstreamFault::Truncated => 502,
             },
             Self::Proxy(fault) => match fault {
-                ProxyFault::NoDescriptors | ProxyFault::TooManyClients | ProxyFault::NoServer => {
-                    503
-                }
+                ProxyFault::NoDescriptors
+                | ProxyFault::TooManyClients
+                | ProxyFault::NoServer
+                | ProxyFault::MemoryFull => 503,
             },
         }
     }
@@ -123,6 +132,8 @@ impl Failure {
                 ClientFault::BodyTooLong => "body_too_long",
                 ClientFault::Misdirected => "misdirected",
                 ClientFault::NoRule => "no_rule",
+                ClientFault::AddressRefused => "address_refused",
+                ClientFault::TooManyFromAddress => "too_many_from_address",
             },
             Self::Upstream(fault) => match fault {
                 UpstreamFault::Refused => "upstream_refused",
@@ -140,6 +151,7 @@ impl Failure {
                 ProxyFault::NoDescriptors => "no_descriptors",
                 ProxyFault::TooManyClients => "too_many_clients",
                 ProxyFault::NoServer => "no_server",
+                ProxyFault::MemoryFull => "memory_full",
             },
         }
     }
@@ -158,9 +170,12 @@ impl Failure {
     #[must_use]
     pub fn spoils_connection(self) -> bool {
         match self {
-            Self::Client(ClientFault::BadPath | ClientFault::NoRule | ClientFault::Misdirected) => {
-                false
-            }
+            Self::Client(
+                ClientFault::BadPath
+                | ClientFault::NoRule
+                | ClientFault::Misdirected
+                | ClientFault::AddressRefused,
+            ) => false,
             Self::Client(_) | Self::Proxy(_) => true,
             Self::Upstream(_) => false,
         }

@@ -79,6 +79,12 @@ impl<'b> Lines<'_, 'b> {
         self.head.get(..self.start(0))?.strip_suffix(b"\r\n")
     }
 
+    /// Bytes of the longest field line, without its CRLF.
+    pub(super) fn longest(&self) -> usize {
+        let lines = (0..self.fields.len()).map(|index| self.start(index + 1) - self.start(index));
+        lines.max().map_or(0, |length| length.saturating_sub(2))
+    }
+
     pub(super) fn bytes(&self, range: std::ops::Range<usize>) -> &'b [u8] {
         self.head.get(range).unwrap_or_default()
     }

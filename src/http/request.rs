@@ -33,6 +33,32 @@ pub struct RequestHead<'h, 'b> {
     pub(super) host_missing: bool,
 }
 
+impl RequestHead<'_, '_> {
+    /// Judges an accepted head once more, by limits that may be tighter than those it was read
+    /// with.
+    ///
+    /// # Errors
+    ///
+    /// The first limit that it is past.
+    #[inline]
+    pub fn check(&self, limits: &HeadLimits) -> Result<(), Malformed> {
+        if self.target.len() > limits.target_bytes_max {
+            return Err(Malformed::TargetTooLong);
+        }
+        if self.bytes > limits.head_bytes_max {
+            return Err(Malformed::HeadTooLong);
+        }
+        if self.fields.len() > limits.fields_max {
+            return Err(Malformed::FieldsTooMany);
+        }
+        // No field is longer than the head that it is in, so most are never looked at again.
+        if self.bytes > limits.field_bytes_max && self.lines.longest() > limits.field_bytes_max {
+            return Err(Malformed::FieldTooLong);
+        }
+        Ok(())
+    }
+}
+
 /// What a request asks of the connections it travels on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct RequestFacts {

@@ -5,6 +5,8 @@
 
 use std::cell::RefCell;
 
+use super::budget;
+
 /// Room of a head block: what a waiting exchange keeps of its request, in case it is sent again.
 const HEAD_BYTES: usize = 2 * 1024;
 
@@ -51,6 +53,25 @@ impl Pool {
             _ => None,
         }
     }
+
+    /// Gives everything back to the allocator.
+    fn give_back(&mut self) {
+        for spares in [&mut self.head, &mut self.small, &mut self.bulk] {
+            budget::give(spares.iter().map(|bytes| bytes.len()).sum());
+            spares.clear();
+        }
+    }
+}
+
+impl Drop for Pool {
+    fn drop(&mut self) {
+        self.give_back();
+    }
+}
+
+/// Gives the spare blocks of this thread back to the allocator.
+pub fn give_back_spares() {
+    POOL.with_borrow_mut(Pool::give_back);
 }
 
 /// The size of block that holds `count` bytes.
@@ -86,7 +107,10 @@ impl Block {
 
     fn lend(size: usize) -> Self {
         let spare = POOL.with_borrow_mut(|pool| pool.shelf(size)?.0.pop());
-        let bytes = spare.unwrap_or_else(|| vec![0; size].into_boxed_slice());
+        let bytes = spare.unwrap_or_else(|| {
+            budget::take(size);
+            vec![0; size].into_boxed_slice()
+        });
         Self { bytes, start: 0, end: 0 }
     }
 
@@ -197,14 +221,18 @@ impl Block {
 impl Drop for Block {
     fn drop(&mut self) {
         let bytes = std::mem::take(&mut self.bytes);
+        let size = bytes.len();
         // The thread may be ending, and its pool with it: then the block just goes.
-        let _ = POOL.try_with(|pool| {
-            if let Some((spare, most)) = pool.borrow_mut().shelf(bytes.len())
-                && spare.len() < most
-            {
+        let kept = POOL.try_with(|pool| match pool.borrow_mut().shelf(size) {
+            Some((spare, most)) if spare.len() < most => {
                 spare.push(bytes);
+                true
             }
+            _ => false,
         });
+        if size > 0 && !kept.unwrap_or(false) {
+            budget::give(size);
+        }
     }
 }
 
@@ -245,6 +273,32 @@ mod tests {
         let address = block.bytes.as_ptr();
         drop(block);
         assert_eq!(Block::bulk().bytes.as_ptr(), address);
+    }
+
+    /// Other tests hold blocks meanwhile, so this one is larger than all of theirs.
+    #[test]
+    fn what_is_held_is_counted() {
+        const HUGE: u64 = 1 << 30;
+        const TOLERANCE: u64 = HUGE / 2;
+        let before = budget::held_bytes();
+        let block = Block::with_room(HUGE as usize);
+        assert!(budget::held_bytes() > before + TOLERANCE);
+        drop(block);
+        assert!(budget::held_bytes() < before + TOLERANCE, "it was not kept");
+    }
+
+    #[test]
+    fn spares_are_counted_until_they_are_given_back() {
+        // On a thread of its own nobody else takes them, and the count can be told from the pool.
+        let spares = || POOL.with_borrow(|pool| pool.small.len() + pool.bulk.len());
+        std::thread::spawn(move || {
+            drop([Block::small(), Block::bulk()]);
+            assert_eq!(spares(), 2);
+            give_back_spares();
+            assert_eq!(spares(), 0);
+        })
+        .join()
+        .unwrap();
     }
 
     #[test]

@@ -14,6 +14,9 @@ const BACKLOG: i32 = 4096;
 /// asking for more.
 const NOT_SENT_BYTES: u32 = 256 * 1024;
 
+/// Probes without an answer after which a silent connection is taken for dead.
+const KEEPALIVE_PROBES: u32 = 3;
+
 /// Where to listen.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Bind {
@@ -143,9 +146,67 @@ pub(super) fn prepare(socket: &Socket, keepalive: Duration) -> io::Result<()> {
         // The kernel counts in whole seconds.
         let interval = (keepalive / 4).max(Duration::from_secs(1));
         let time = keepalive.max(Duration::from_secs(1));
-        let probing = TcpKeepalive::new().with_time(time).with_interval(interval);
+        let probing = TcpKeepalive::new()
+            .with_time(time)
+            .with_interval(interval)
+            .with_retries(KEEPALIVE_PROBES);
         socket.set_tcp_keepalive(&probing)?;
         socket.set_tcp_user_timeout(Some(keepalive))?;
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::net::TcpStream;
+
+    use super::*;
+
+    #[track_caller]
+    fn check(socket: &Socket, keepalive: u64) {
+        assert!(socket.keepalive().unwrap() && socket.tcp_nodelay().unwrap());
+        let seconds = Duration::from_secs;
+        assert_eq!(socket.tcp_keepalive_time().unwrap(), seconds(keepalive));
+        assert_eq!(socket.tcp_keepalive_interval().unwrap(), seconds(keepalive / 4));
+        assert_eq!(socket.tcp_keepalive_retries().unwrap(), KEEPALIVE_PROBES);
+        assert_eq!(socket.tcp_user_timeout().unwrap(), Some(seconds(keepalive)));
+    }
+
+    fn place(keepalive: u64) -> Bind {
+        Bind {
+            address: SocketAddr::from(([127, 0, 0, 1], 0)),
+            interface: None,
+            keepalive: Duration::from_secs(keepalive),
+        }
+    }
+
+    /// Options of the listening socket are inherited by what it accepts.
+    #[test]
+    fn a_client_that_vanishes_is_noticed() {
+        for keepalive in [40, 120] {
+            let listening = bind(&place(keepalive)).unwrap();
+            let client = TcpStream::connect(listening.address().unwrap()).unwrap();
+            let (accepted, _) = listening.0.accept().unwrap();
+            check(&accepted, keepalive);
+            drop(client);
+        }
+    }
+
+    #[test]
+    fn a_server_that_vanishes_is_noticed() {
+        let listening = bind(&place(40)).unwrap();
+        let to = listening.address().unwrap();
+        for keepalive in [40, 120] {
+            let keepalive_time = Duration::from_secs(keepalive);
+            let dialled =
+                dial(&Dial { to, from: None, interface: None, keepalive: keepalive_time }).unwrap();
+            check(&dialled, keepalive);
+        }
+    }
+
+    #[test]
+    fn without_a_length_there_is_no_keepalive() {
+        let socket = open(&place(0), true).unwrap();
+        assert!(!socket.keepalive().unwrap());
+    }
 }

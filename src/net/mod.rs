@@ -11,6 +11,7 @@
 //! leave together when all tasks of a turn have run.
 
 mod block;
+mod budget;
 mod clock;
 mod listen;
 mod outbox;
@@ -21,7 +22,8 @@ use std::future::Future;
 use std::io;
 use std::task::{Context, Poll};
 
-pub use block::{BULK_BYTES, Block, SMALL_BYTES};
+pub use block::{BULK_BYTES, Block, SMALL_BYTES, give_back_spares};
+pub use budget::{Reserved, held_bytes, machine_memory};
 pub use clock::{Moment, Ticks, monotonic, wall_micros};
 pub use listen::{Bind, Dial, Listening, bind, is_taken};
 pub use sys::{open_file_limit, pin_to_core, raise_open_file_limit, usable_cores};
@@ -86,6 +88,9 @@ pub trait Socket: 'static {
     /// Whether the peer has ended or broken the connection and nothing is left to take before that.
     /// Takes nothing. Costs a system call.
     fn has_ended(&self) -> bool;
+
+    /// Bytes that were sent and that the peer's machine has not acknowledged. Costs a system call.
+    fn unsent(&self) -> u64;
 
     /// How a connect ended, asked once after [`Socket::poll_writable`].
     ///

@@ -1,7 +1,7 @@
 //! System calls that the libraries we use do not wrap as we need them.
 #![expect(
     unsafe_code,
-    reason = "borrowing a descriptor by its number is the one unsafe thing here"
+    reason = "borrowing a descriptor by its number, and a count that no library asks for"
 )]
 
 use std::io;
@@ -38,6 +38,15 @@ pub(super) fn has_ended(fd: RawFd) -> bool {
         Ok(count) => count == 0,
         Err(error) => error != nix::errno::Errno::EAGAIN,
     }
+}
+
+/// Bytes in the socket's queue that the peer has not acknowledged; 0 if the kernel does not tell.
+pub(super) fn unsent(fd: RawFd) -> u64 {
+    let mut count: libc::c_int = 0;
+    // SAFETY: TIOCOUTQ writes one int, and `count` is one that outlives the call; a descriptor that
+    // is no socket makes it fail.
+    let told = unsafe { libc::ioctl(fd, libc::TIOCOUTQ, &raw mut count) };
+    if told == 0 { u64::try_from(count).unwrap_or(0) } else { 0 }
 }
 
 /// The descriptor of a socket whose owner is alive as long as `owner` is borrowed.

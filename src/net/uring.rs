@@ -299,6 +299,10 @@ impl Socket for UringSocket {
         sys::has_ended(self.link.fd)
     }
 
+    fn unsent(&self) -> u64 {
+        sys::unsent(self.link.fd)
+    }
+
     fn connect_result(&self) -> io::Result<()> {
         let error = getsockopt(self, sockopt::SocketError)?;
         if error == 0 { Ok(()) } else { Err(io::Error::from_raw_os_error(error)) }

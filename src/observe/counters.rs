@@ -40,6 +40,10 @@ counters! {
     handshakes_resumed,
     /// TLS handshakes with clients that failed.
     handshakes_failed,
+    /// Connections that were closed unanswered, since `handshakes_max` were under way.
+    handshakes_refused,
+    /// Clients beyond a limit, whether they were told so or just closed.
+    clients_refused,
     /// Exchanges ended, whatever their status.
     exchanges,
     /// Exchanges that a Failure ended.

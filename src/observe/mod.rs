@@ -5,5 +5,5 @@ mod notices;
 mod record;
 
 pub use counters::{Counters, Counts};
-pub use notices::{Notices, say_now};
+pub use notices::{Notices, Seldom, say_now};
 pub use record::{Format, Record, TEXT_BYTES_MAX, Text};

@@ -3,6 +3,7 @@
 use std::collections::VecDeque;
 use std::io::{self, Write};
 use std::sync::Mutex;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 /// Sentences that wait to be printed; more are dropped and counted.
 const WAITING_MAX: usize = 256;
@@ -41,8 +42,39 @@ impl Notices {
     }
 }
 
+/// Lets something be said once in a while, whoever wants to say it.
+#[derive(Debug, Default)]
+pub struct Seldom(AtomicU64);
+
+impl Seldom {
+    /// How long nothing is said after something was.
+    pub const PAUSE_SECONDS: u64 = 10;
+
+    /// Whether it is time again at `now`, in nanoseconds since any start but 0. Of several that ask
+    /// at once, one is told so.
+    pub fn is_time(&self, now: u64) -> bool {
+        let last = self.0.load(Ordering::Relaxed);
+        let quiet = last == 0 || now.saturating_sub(last) >= Self::PAUSE_SECONDS * 1_000_000_000;
+        quiet && self.0.compare_exchange(last, now, Ordering::Relaxed, Ordering::Relaxed).is_ok()
+    }
+}
+
 /// Prints a sentence to the service's log, which is standard error. If that has gone nobody can be
 /// told, and the proxy goes on.
 pub fn say_now(sentence: &str) {
     let _ = writeln!(io::stderr(), "gatehouse: {sentence}");
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn once_in_a_while() {
+        let seldom = Seldom::default();
+        let second = 1_000_000_000;
+        for (at, expected) in [(5, true), (6, false), (14, false), (15, true), (16, false)] {
+            assert_eq!(seldom.is_time(at * second), expected, "after {at} s");
+        }
+    }
 }

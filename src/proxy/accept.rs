@@ -7,14 +7,15 @@ use std::net::SocketAddr;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::{Pin, pin};
 use std::rc::Rc;
-use std::sync::atomic::Ordering;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
-use crate::exchange::ProxyFault;
+use crate::exchange::{Failure, ProxyFault};
 use crate::net::{Acceptor, Block, Listening, Machine, Ring, Socket, UringSocket};
+use crate::site::Listener;
 use crate::tls::Presented;
 
+use super::admit::{Bounds, Handshake, Seat};
 use super::alarm::{Alarm, Which};
 use super::client::Client;
 use super::kept::DoorId;
@@ -24,9 +25,6 @@ use super::worker::Worker;
 
 /// Clients accepted in one go before others get their turn.
 const BATCH_MAX: usize = 64;
-
-/// Clients beyond `clients_max` that are told so at a time.
-const TOLD_MAX: usize = 64;
 
 /// How long the handshake of a client may take that will be refused.
 const REFUSED_HANDSHAKE: Duration = Duration::from_secs(2);
@@ -139,20 +137,22 @@ fn begin(
     peer: SocketAddr,
     spare: Option<Spare>,
 ) {
-    let shared = &worker.shared;
-    let before = shared.clients.fetch_add(1, Ordering::Relaxed);
-    let clients_max = worker.view().clients_max;
-    let over = before >= clients_max;
-    if before >= clients_max.saturating_add(TOLD_MAX) {
-        // Not even told so: its connection just ends.
-        shared.clients.fetch_sub(1, Ordering::Relaxed);
-        return;
-    }
-    let refused = if spare.is_some() {
+    let view = worker.view();
+    let trouble = if spare.is_some() {
         Some(ProxyFault::NoDescriptors)
     } else {
-        over.then_some(ProxyFault::TooManyClients)
+        worker.memory_is_full(&view).then_some(ProxyFault::MemoryFull)
     };
+    let bounds = Bounds {
+        clients_max: view.clients_max,
+        per_address_max: view.config.limits.clients_per_address_max,
+    };
+    let taken = Seat::take(&worker.shared, peer.ip(), bounds, trouble);
+    if taken.as_ref().is_none_or(|(_, refused)| refused.is_some()) {
+        worker.counters.clients_refused.add(1);
+    }
+    // Who is not even told so just sees its connection end.
+    let Some((seat, refused)) = taken else { return };
     worker.counters.clients.add(1);
     let served = Rc::clone(worker);
     worker.machine.spawn(async move {
@@ -162,8 +162,7 @@ fn begin(
             served.shared.notices.say(&peer.to_string(), "a panic of ours ended this connection");
         }
         served.counters.clients_ended.add(1);
-        served.shared.clients.fetch_sub(1, Ordering::Relaxed);
-        drop(spare);
+        drop((seat, spare));
     });
 }
 
@@ -186,7 +185,7 @@ async fn serve_client<M: Machine>(
     door: DoorId,
     socket: M::Socket,
     peer: SocketAddr,
-    refused: Option<ProxyFault>,
+    refused: Option<Failure>,
 ) {
     let alarm = worker.alarms.open();
     let time = refused.map(|_| REFUSED_HANDSHAKE);
@@ -216,9 +215,17 @@ async fn shake_hands<M: Machine>(
     (alarm, time): (&Alarm, Option<Duration>),
 ) -> Option<(Stream<M::Socket>, Option<Presented>)> {
     let view = worker.view();
-    if !view.listener(door)?.tls {
+    let listener = view.listener(door)?;
+    if !listener.tls {
         return Some((Stream::plain(socket), None));
     }
+    let handshakes_max = view.config.limits.handshakes_max;
+    let Some(_under_way) = Handshake::begin(&worker.shared, handshakes_max) else {
+        // There is no answer before a handshake.
+        worker.counters.handshakes_refused.add(1);
+        say_handshakes_full(worker, listener, handshakes_max);
+        return None;
+    };
     alarm.set(Which::Client, time.unwrap_or(view.config.timeouts.handshake));
     let shaken = secure(&view, door, socket, alarm).await;
     match &shaken {
@@ -229,6 +236,19 @@ async fn shake_hands<M: Machine>(
         None => worker.counters.handshakes_failed.add(1),
     }
     shaken.map(|(stream, presented)| (stream, Some(presented)))
+}
+
+fn say_handshakes_full<M: Machine>(worker: &Worker<M>, listener: &Listener, most: u32) {
+    if !worker.shared.crowd.handshakes_said.is_time(worker.alarms.now().0) {
+        return;
+    }
+    let (name, port) = (&listener.name, listener.port);
+    worker.say(
+        &format!("listener {name}"),
+        &format!(
+            "{most} TLS handshakes are under way, as many as limits.handshakes_max allows; new connections are closed without an answer. `ss -tn 'sport = :{port}'` shows where they come from; raise the limit if they are users"
+        ),
+    );
 }
 
 async fn secure<S: Socket>(

@@ -12,7 +12,7 @@ use std::time::Duration;
 use crate::net::{Moment, Ticks};
 
 /// Never.
-const NEVER: Moment = Moment(u64::MAX);
+pub(super) const NEVER: Moment = Moment(u64::MAX);
 
 /// Which of a connection's two deadlines: its two directions wait side by side. Whoever stops to
 /// wait for one clears it, else its passing would wake the connection at every tick.
@@ -105,6 +105,16 @@ pub(super) struct Alarm {
 }
 
 impl Alarm {
+    /// The coarse clock that deadlines are judged by.
+    pub(super) fn now(&self) -> Moment {
+        self.alarms.now()
+    }
+
+    /// The first moment at which `length` from now has surely passed.
+    pub(super) fn after(&self, length: Duration) -> Moment {
+        self.alarms.ticks.after(length)
+    }
+
     /// The deadline lies `length` from now.
     pub(super) fn set(&self, which: Which, length: Duration) {
         self.set_at(which, self.alarms.ticks.after(length));
@@ -116,7 +126,8 @@ impl Alarm {
         self.set_at(which, before.min(self.alarms.ticks.after(length)));
     }
 
-    fn set_at(&self, which: Which, due: Moment) {
+    /// The deadline lies at `due`.
+    pub(super) fn set_at(&self, which: Which, due: Moment) {
         self.alarms.slots.borrow_mut()[self.index].due[which as usize] = due;
         if due < self.alarms.earliest.get() {
             self.alarms.earliest.set(due);

@@ -221,7 +221,8 @@ fn read_head<M: Machine>(
 /// Gives bytes to the client.
 async fn give<M: Machine>(exchange: &Exchange<'_, M>, bytes: &[u8]) -> Result<(), NoAnswer> {
     let patience = (Which::Upstream, exchange.timeouts.client_write_idle);
-    let given = exchange.client.give_all(bytes, exchange.alarm, patience).await;
+    let (client, pace) = (exchange.client, &exchange.taking);
+    let given = client.give_paced(bytes, exchange.alarm, patience, pace).await;
     note_given(exchange, bytes.len(), given)
 }
 

@@ -6,7 +6,7 @@ use std::rc::Rc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
-use crate::exchange::{ClientFault, Failure, ProxyFault, UpstreamFault};
+use crate::exchange::{ClientFault, Failure, UpstreamFault};
 use crate::http::may_decide;
 use crate::net::{Block, Machine, Moment, Socket};
 use crate::observe::Record;
@@ -58,7 +58,7 @@ pub(super) struct Client<M: Machine> {
     /// Upstream connections that are this client's alone.
     pub(super) pins: Vec<Pin<M::Socket>>,
     /// Every request gets this answer.
-    pub(super) refused: Option<ProxyFault>,
+    pub(super) refused: Option<Failure>,
 }
 
 impl<M: Machine> fmt::Debug for Client<M> {
@@ -99,8 +99,8 @@ impl<M: Machine> Client<M> {
     }
 
     async fn act(&mut self, judged: Judged) -> After {
-        if let Some(fault) = self.refused {
-            return self.refuse(judged, fault).await;
+        if let Some(failure) = self.refused {
+            return self.refuse(judged, failure).await;
         }
         match judged {
             Judged::Forward(plan) => forward(self, plan).await,
@@ -233,14 +233,14 @@ impl<M: Machine> Client<M> {
         After::Close
     }
 
-    async fn refuse(&mut self, judged: Judged, fault: ProxyFault) -> After {
+    async fn refuse(&mut self, judged: Judged, failure: Failure) -> After {
         let (record, begun) = match judged {
             Judged::Forward(plan) => (plan.record, plan.begun),
             Judged::Reply(answer) => (answer.record, answer.begun),
             Judged::Malformed(_, record, begun) => (record, begun),
             Judged::NeedMore => return After::Close,
         };
-        self.answer_failure(Failure::Proxy(fault), record, begun).await
+        self.answer_failure(failure, record, begun).await
     }
 
     /// A record of this client that begins at `begun`.

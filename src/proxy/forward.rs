@@ -24,6 +24,7 @@ use super::client::{After, Client};
 use super::judge::Plan;
 use super::obtain::{Lease, Pin, give_back, obtain, take_pin};
 use super::own::tell_failure;
+use super::pace::Pace;
 use super::stream::Stream;
 use super::tunnel::tunnel;
 use super::upload::{Cut, upload};
@@ -56,6 +57,10 @@ pub(super) struct Exchange<'x, M: Machine> {
     /// The client sent bytes behind an upgrade that was not granted yet.
     pub(super) sent_early: bool,
     pub(super) progress: Progress,
+    /// How fast the client sends its request's body.
+    pub(super) sending: Pace,
+    /// How fast it takes the answer.
+    pub(super) taking: Pace,
 }
 
 /// How far an exchange has come.
@@ -138,6 +143,7 @@ async fn attempt<M: Machine>(
     // What was set for connecting is not for the request.
     client.alarm.clear(Which::Upstream);
     let sent = |ago| Sent { reused: lease.reused, pinned, ago };
+    let client_rate_min = plan.view.config.limits.client_rate_min;
     let exchange = Exchange {
         worker: &client.worker,
         client: &client.stream,
@@ -150,6 +156,8 @@ async fn attempt<M: Machine>(
         repeatable: may_retry(&plan.request, sent(Duration::ZERO)),
         sent_early: sent_early && plan.request.upgrade_websocket,
         progress: Progress::default(),
+        sending: Pace::new(client_rate_min),
+        taking: Pace::new(client_rate_min),
     };
     let attempt = match both_ways(&exchange, &mut plan.head, &mut inbox).await {
         Ok(answered) => Attempt::Answered(answered),

@@ -1,15 +1,15 @@
 //! From the bytes of a head to what is to be done: one synchronous step, without a wait.
 
-use crate::config::Config;
-use crate::exchange::{ClientFault, Failure};
+use crate::config;
+use crate::exchange::{ClientFault, Failure, ProxyFault};
 use crate::http::{
-    Forwarded, Framing, HeadLimits, Method, Parsed, RequestFacts, RequestHead, RequestPolicy,
-    Slots, field_value, parse_request, write_request,
+    FIELD_SLOTS, Forwarded, Framing, HeadLimits, Method, Parsed, RequestFacts, RequestHead,
+    RequestPolicy, Slots, field_value, parse_request, write_request,
 };
 use crate::net::{Block, Machine, Moment, SMALL_BYTES};
 use crate::observe::{Record, Text};
 use crate::pool::settings::{PoolId, Timeouts};
-use crate::site::{self, Action, Found, Rule, RuleId, SiteId};
+use crate::site::{self, Action, Found, Rule, RuleId, Site, SiteId};
 
 use super::client::Client;
 use super::worker::View;
@@ -72,8 +72,10 @@ pub(super) enum Judged {
     Malformed(Failure, Box<Record>, Moment),
 }
 
-fn head_limits(config: &Config) -> HeadLimits {
-    let limits = &config.limits.largest;
+/// The file may not ask for more fields than a head has room for.
+const _: () = assert!(config::FIELDS_MOST == FIELD_SLOTS as u64);
+
+fn head_limits(limits: &site::Limits) -> HeadLimits {
     HeadLimits {
         head_bytes_max: limits.head_bytes_max as usize,
         field_bytes_max: limits.field_bytes_max as usize,
@@ -87,7 +89,8 @@ pub(super) fn judge<M: Machine>(client: &Client<M>, inbox: &mut Block) -> Judged
     let worker = &client.worker;
     let view = worker.view();
     let mut slots = Slots::new();
-    let parsed = parse_request(inbox.filled(), &mut slots, &head_limits(&view.config));
+    let parsed =
+        parse_request(inbox.filled(), &mut slots, &head_limits(&view.config.limits.largest));
     let head = match parsed {
         Ok(Parsed::NeedMore) => return Judged::NeedMore,
         Ok(Parsed::Complete(head)) => head,
@@ -149,9 +152,14 @@ fn decide<M: Machine>(
         None => Found::NoSite,
     };
     let (site, kind) = match found {
-        Found::Rule { rule, names, .. } => {
+        Found::Rule { site, rule, names } => {
             record.note(Text::Site, names.site);
             record.note(Text::Rule, names.rule);
+            let guarded = rule.terms.guarded.then_some(site);
+            if let Some(failure) = refusal(client, view, head, (guarded, &rule.terms.limits)) {
+                let kind = ReplyKind::Failure(failure);
+                return reply_with(view, head, record, begun, kind);
+            }
             if let Action::Forward(pool) = rule.action
                 && !is_misdirected(client, view, names.site_id)
                 && head.max_forwards != Some(0)
@@ -162,15 +170,44 @@ fn decide<M: Machine>(
         }
         Found::NoRule(site) => {
             record.note(Text::Site, site.name.as_bytes());
-            (Some(site.id), failed(ClientFault::NoRule))
+            let refused = refusal(client, view, head, (Some(site), &site.limits));
+            let failure = refused.unwrap_or(Failure::Client(ClientFault::NoRule));
+            (Some(site.id), ReplyKind::Failure(failure))
         }
         Found::NoSite => (None, failed(ClientFault::Misdirected)),
         Found::BadPath(_) => (None, failed(ClientFault::BadPath)),
     };
     let misdirected = site.is_some_and(|site| is_misdirected(client, view, site));
     let kind = if misdirected { failed(ClientFault::Misdirected) } else { kind };
-    let view = view.clone();
-    Judged::Reply(Reply { view, request: head.facts, record, begun, kind })
+    reply_with(view, head, record, begun, kind)
+}
+
+fn reply_with(
+    view: &View,
+    head: &RequestHead<'_, '_>,
+    record: Box<Record>,
+    begun: Moment,
+    kind: ReplyKind,
+) -> Judged {
+    Judged::Reply(Reply { view: view.clone(), request: head.facts, record, begun, kind })
+}
+
+/// Why a request is refused as soon as its Site is known, whatever its Rule. `guarded` is the Site
+/// if it is not for everybody.
+#[inline]
+fn refusal<M: Machine>(
+    client: &Client<M>,
+    view: &View,
+    head: &RequestHead<'_, '_>,
+    (guarded, limits): (Option<&Site>, &site::Limits),
+) -> Option<Failure> {
+    if guarded.is_some_and(|site| !site.admission.admits(client.peer.ip())) {
+        return Some(Failure::Client(ClientFault::AddressRefused));
+    }
+    if let Err(why) = head.check(&head_limits(limits)) {
+        return Some(Failure::Client(ClientFault::Malformed(why)));
+    }
+    client.worker.memory_is_full(view).then_some(Failure::Proxy(ProxyFault::MemoryFull))
 }
 
 fn failed(fault: ClientFault) -> ReplyKind {

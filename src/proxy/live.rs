@@ -28,6 +28,9 @@ const RESERVED_FILES: u64 = 128;
 /// Descriptors of a worker's listening socket, with its spares.
 const FILES_PER_DOOR: u64 = 12;
 
+/// The part of the machine's memory that buffers may take up where the file says `"auto"`.
+const MEMORY_SHARE: u64 = 4;
+
 /// The Config in force with what hangs on it.
 #[derive(Debug)]
 pub struct Live {
@@ -39,6 +42,10 @@ pub struct Live {
     pub clients_max: usize,
     /// By door; those whose Listener is gone have none.
     listeners: Vec<Option<ListenerId>>,
+    /// Bytes that all buffers may take up; past it, nothing new is begun.
+    pub memory_max: u64,
+    /// Past so many bytes no spare buffers are kept: they are the first to make room.
+    pub spares_max: u64,
     terminators: Vec<Option<Terminator>>,
     /// By site, then by listener.
     presented: Vec<Presented>,
@@ -125,7 +132,20 @@ impl Live {
         kept.keep_connectors(connectors);
         let clients_max =
             config.limits.clients_max.map_or_else(|| clients_max_auto(&config), |max| max as usize);
-        Ok(Self { generation, config, clients_max, listeners, terminators, presented, pools })
+        let memory_max =
+            config.limits.memory_max.unwrap_or_else(|| net::machine_memory() / MEMORY_SHARE);
+        let spares_max = memory_max - memory_max / 4;
+        Ok(Self {
+            generation,
+            config,
+            clients_max,
+            listeners,
+            memory_max,
+            spares_max,
+            terminators,
+            presented,
+            pools,
+        })
     }
 
     /// The Listener that a door belongs to now; `None` if it is gone.

@@ -7,6 +7,7 @@
 //! leases.
 
 mod accept;
+mod admit;
 mod alarm;
 mod answer;
 mod client;
@@ -17,12 +18,14 @@ mod kept;
 mod live;
 mod obtain;
 mod own;
+mod pace;
 mod stream;
 mod tunnel;
 mod upload;
 mod worker;
 
 pub use accept::serve_listener;
+pub use admit::Crowd;
 pub use kept::{DoorId, Kept};
 pub use live::{Live, LivePool, LiveServer, ServerTls};
 pub use worker::{RECORDS_MAX, Shared, Worker, WorkerEnds, WriterEnds, journal};

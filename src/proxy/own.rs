@@ -166,7 +166,7 @@ pub(super) async fn tell_failure<M: Machine>(
     let text = page(failure.status(), id);
     let keep = keep && !failure.spoils_connection();
     let mut own = plain(failure.status(), &text);
-    if failure.status() == 503 {
+    if matches!(failure.status(), 429 | 503) {
         own.fields = "Retry-After: 5\r\n".to_owned();
     }
     let out = own.write(&client.worker, request, keep);

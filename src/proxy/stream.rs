@@ -10,16 +10,20 @@ use std::net::Shutdown;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
-use crate::net::{BULK_BYTES, Block, SMALL_BYTES, Socket};
+use crate::net::{BULK_BYTES, Block, Reserved, SMALL_BYTES, Socket};
 use crate::tls::{Received, SEALED_EXTRA_BYTES, Session, TlsFault};
 
 use super::alarm::{Alarm, TimedOut, Which};
+use super::pace::Pace;
 
 /// Plaintext bytes of a full TLS record.
 const RECORD_BYTES: usize = 16 * 1024;
 
 /// Type, version and length of a TLS record (RFC 8446 section 5.1).
 const HEADER_BYTES: usize = 5;
+
+/// Memory that a session takes up beside blocks, about: keys, transcript, certificates.
+const SESSION_BYTES: u32 = 16 * 1024;
 
 /// What taking found.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -76,6 +80,8 @@ struct Tls {
     outgoing: Option<Block>,
     /// Plaintext that came together with the end of the handshake.
     early: Option<Block>,
+    /// Counts what the session takes up beside blocks.
+    _room: Reserved,
 }
 
 impl<S: Socket> Stream<S> {
@@ -85,7 +91,8 @@ impl<S: Socket> Stream<S> {
 
     /// A stream whose session has still to shake hands.
     pub(super) fn secure(socket: S, session: Session) -> Self {
-        let tls = Tls { session, incoming: None, outgoing: None, early: None };
+        let _room = Reserved::new(SESSION_BYTES);
+        let tls = Tls { session, incoming: None, outgoing: None, early: None, _room };
         Self { socket, tls: Some(Box::new(RefCell::new(tls))) }
     }
 
@@ -218,6 +225,71 @@ impl<S: Socket> Stream<S> {
                 alarm.until(which, |cx| self.socket.poll_writable(cx)).await?;
             }
         }
+    }
+
+    /// The same to a client, whose `pace` is judged. Who takes some of what the kernel holds is not
+    /// silent, though the kernel may ask for more only when much of that has gone.
+    pub(super) async fn give_paced(
+        &self,
+        mut bytes: &[u8],
+        alarm: &Alarm,
+        patience: (Which, Duration),
+        pace: &Pace,
+    ) -> Result<(), Broken> {
+        pace.add(bytes.len());
+        loop {
+            let given = self.give(bytes)?;
+            bytes = bytes.get(given..).unwrap_or_default();
+            if bytes.is_empty() && self.flush()? {
+                return Ok(());
+            }
+            if given == 0 || bytes.is_empty() {
+                self.until_taken(bytes.len(), alarm, patience, pace).await?;
+            }
+        }
+    }
+
+    /// Waits until the client takes more than the `left` bytes that were not given yet.
+    async fn until_taken(
+        &self,
+        left: usize,
+        alarm: &Alarm,
+        (which, patience): (Which, Duration),
+        pace: &Pace,
+    ) -> Result<(), Broken> {
+        let mut silent_from = alarm.now();
+        let mut before = None;
+        loop {
+            let from = alarm.now();
+            let look = alarm.after(patience / 2).min(pace.judged_at(from));
+            alarm.set_at(which, look);
+            let writable = alarm.until(which, |cx| self.socket.poll_writable(cx)).await.is_ok();
+            let now = alarm.now();
+            pace.wait(from, now);
+            if writable && !pace.is_due() {
+                return Ok(());
+            }
+            let unsent = self.unsent() + left as u64;
+            if pace.is_due() && pace.is_too_slow(unsent) {
+                return Err(Broken::TimedOut);
+            }
+            if writable {
+                return Ok(());
+            }
+            if before.replace(unsent).is_some_and(|before| unsent < before) {
+                silent_from = now;
+            }
+            if now.since(silent_from) >= patience.as_nanos() as u64 {
+                return Err(Broken::TimedOut);
+            }
+        }
+    }
+
+    /// Bytes that were given and have not arrived. Costs a system call.
+    fn unsent(&self) -> u64 {
+        let sealed =
+            self.tls.as_ref().and_then(|tls| tls.borrow().outgoing.as_ref().map(Block::len));
+        self.socket.unsent() + sealed.unwrap_or(0) as u64
     }
 
     fn flush(&self) -> Result<bool, Broken> {

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use crate::exchange::{ClientFault, Failure};
 use crate::http::{Chunked, Framing, chunk_size_line};
-use crate::net::{BULK_BYTES, Block, Machine, SMALL_BYTES, Socket};
+use crate::net::{BULK_BYTES, Block, Machine, Moment, SMALL_BYTES, Socket};
 
 use super::alarm::Which;
 use super::forward::Exchange;
@@ -154,10 +154,9 @@ async fn send_piece<M: Machine>(
 
 /// Waits for body bytes and takes them into a block that is large if many are due.
 async fn receive<M: Machine>(exchange: &Exchange<'_, M>, body: &Body) -> Result<Block, Cut> {
-    exchange.alarm.set(Which::Client, exchange.timeouts.client_body_idle);
+    let silent_until = exchange.alarm.after(exchange.timeouts.client_body_idle);
     loop {
-        let wait = exchange.alarm.until(Which::Client, |cx| exchange.client.poll_readable(cx));
-        wait.await.map_err(|_| Cut::from(ClientFault::SlowBody))?;
+        until_readable(exchange, silent_until).await?;
         let mut block = match body {
             Body::Length(left) if *left < SMALL_BYTES as u64 => Block::small(),
             _ => Block::bulk(),
@@ -168,9 +167,36 @@ async fn receive<M: Machine>(exchange: &Exchange<'_, M>, body: &Body) -> Result<
             most = BULK_BYTES - CHUNK_FRONT - CHUNK_BACK;
         }
         match exchange.client.take(&mut block, most) {
-            Ok(Took::Bytes(_)) => return Ok(block),
+            Ok(Took::Bytes(count)) => {
+                exchange.sending.add(count);
+                return Ok(block);
+            }
             Ok(Took::Nothing) => {}
             Ok(Took::End) | Err(_) => return Err(ClientFault::Left.into()),
+        }
+    }
+}
+
+/// Waits for the client, whose pace is judged, until `silent_until` at most.
+async fn until_readable<M: Machine>(
+    exchange: &Exchange<'_, M>,
+    silent_until: Moment,
+) -> Result<(), Cut> {
+    let (alarm, pace) = (exchange.alarm, &exchange.sending);
+    loop {
+        let from = alarm.now();
+        alarm.set_at(Which::Client, silent_until.min(pace.judged_at(from)));
+        let readable = alarm.until(Which::Client, |cx| exchange.client.poll_readable(cx)).await;
+        let now = alarm.now();
+        pace.wait(from, now);
+        if pace.is_due() && pace.is_too_slow(0) {
+            return Err(ClientFault::SlowBody.into());
+        }
+        if readable.is_ok() {
+            return Ok(());
+        }
+        if now >= silent_until {
+            return Err(ClientFault::SlowBody.into());
         }
     }
 }

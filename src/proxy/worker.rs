@@ -5,7 +5,7 @@ use std::cell::{Cell, RefCell};
 use std::fmt;
 use std::rc::Rc;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
 use arc_swap::{ArcSwap, Cache};
@@ -13,10 +13,11 @@ use jiff::{Timestamp, tz::TimeZone};
 use rtrb::{Consumer, Producer, RingBuffer};
 
 use crate::http::Sink;
-use crate::net::{Block, Machine, Moment};
+use crate::net::{self, Block, Machine, Moment};
 use crate::observe::{Counters, Notices, Record};
 use crate::tls::TicketSecrets;
 
+use super::admit::Crowd;
 use super::alarm::Alarms;
 use super::idle::Idle;
 use super::live::Live;
@@ -37,8 +38,8 @@ pub struct Shared {
     pub live: Arc<ArcSwap<Live>>,
     /// No new requests: connections close after the exchange that they are in.
     pub draining: AtomicBool,
-    /// Client connections, over all workers.
-    pub clients: AtomicUsize,
+    /// Everybody who is connected, over all workers.
+    pub crowd: Crowd,
     /// Sentences for the service's log.
     pub notices: Notices,
     /// What session tickets are sealed under.
@@ -54,7 +55,7 @@ impl Shared {
         Arc::new(Self {
             live: Arc::new(ArcSwap::from_pointee(live)),
             draining: AtomicBool::new(false),
-            clients: AtomicUsize::new(0),
+            crowd: Crowd::default(),
             notices: Notices::default(),
             tickets,
             first_id: AtomicU64::new(seed),
@@ -166,6 +167,9 @@ impl<M: Machine> Worker<M> {
             self.alarms.wake_all();
         }
         self.refresh_date();
+        if net::held_bytes() > self.view().spares_max {
+            net::give_back_spares();
+        }
         if now.since(self.swept.get()) >= SWEEP_EVERY.as_nanos() as u64 {
             self.swept.set(now);
             self.idle.sweep(now);
@@ -212,6 +216,17 @@ impl<M: Machine> Worker<M> {
             *view = Rc::new(Arc::clone(now));
         }
         Rc::clone(view)
+    }
+
+    /// Whether buffers take up as much as they may, also when this thread's spare ones are given
+    /// back.
+    #[inline]
+    pub(super) fn memory_is_full(&self, view: &Live) -> bool {
+        if net::held_bytes() <= view.memory_max {
+            return false;
+        }
+        net::give_back_spares();
+        net::held_bytes() > view.memory_max
     }
 
     /// A number that moves on each time, to share servers out.

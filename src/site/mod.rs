@@ -1,5 +1,6 @@
 //! Listener, Site, Rule and Action, and the table that finds them for a request.
 
+mod admission;
 pub mod host;
 pub mod path;
 mod table;
@@ -14,6 +15,7 @@ use bytes::Bytes;
 
 use crate::pool::settings::{PoolId, Timeouts};
 
+pub use admission::{Admission, Prefix, PrefixFault};
 pub use path::PathFault;
 pub use table::{Found, Names, RedirectDraft, RuleDraft, SiteDraft, Table};
 
@@ -67,6 +69,8 @@ pub struct Site {
     pub path_check: PathCheck,
     /// What becomes of forwarded-like fields of clients.
     pub forwarded: Forwarded,
+    /// Which clients it is for.
+    pub admission: Admission,
     /// What is refused once the Site is known.
     pub limits: Limits,
     /// The Site's own, else the global ones.
@@ -134,6 +138,8 @@ pub struct Terms {
     pub limits: Limits,
     /// The Site's.
     pub forwarded: Forwarded,
+    /// The Site's `admission` has to be asked: it is not for everybody.
+    pub guarded: bool,
 }
 
 /// What is done with a request.

@@ -25,6 +25,7 @@ fn site(names: &[&str], listeners: &[ListenerId], path_check: PathCheck) -> Site
         certificates: Vec::new(),
         path_check,
         forwarded: Forwarded::Drop,
+        admission: Admission::default(),
         limits,
         timeouts: Timeouts::default(),
     }
@@ -33,7 +34,7 @@ fn site(names: &[&str], listeners: &[ListenerId], path_check: PathCheck) -> Site
 fn terms() -> Arc<Terms> {
     let Site { timeouts, limits, forwarded, .. } =
         site(&["terms.test"], &[HTTP], PathCheck::Strict);
-    Arc::new(Terms { timeouts, limits, forwarded })
+    Arc::new(Terms { timeouts, limits, forwarded, guarded: false })
 }
 
 fn draft(site: Site, paths: &[&str]) -> SiteDraft {

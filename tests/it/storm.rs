@@ -97,7 +97,7 @@ fn file(number: usize, slow: u16, quick: u16, more: u16) -> String {
          [site.a]\nnames = [\"a.test\"]\nlisteners = [\"http\", \"https\"]\ncertificate = \"a\"\n\
          [[site.a.rule]]\npath = \"/quick\"\npool = \"quick\"\n\
          [[site.a.rule]]\npath = \"/gone-{number}\"\nrefuse = 410\n\
-         [[site.a.rule]]\npath = \"/\"\npool = \"origin\"\n",
+         [[site.a.rule]]\npath = \"/\"\npool = \"origin\"\n[limits]\nclients_per_address_max = 20000\n",
         1 + number % 3,
         8 + number,
     )

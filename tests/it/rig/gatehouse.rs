@@ -1,12 +1,13 @@
 //! The proxy as its operator runs it: a process with a file.
 
-use std::io::{BufRead, BufReader};
-use std::net::TcpStream;
+use std::io::{self, BufRead, BufReader};
+use std::net::{SocketAddr, TcpStream};
 use std::path::Path;
 use std::process::{ExitStatus, Stdio};
 use std::sync::{Arc, Mutex};
 
 use nix::sys::signal::Signal;
+use socket2::{Domain, Socket, Type};
 
 use super::authority::trusting;
 use super::folder::{Folder, free_port};
@@ -160,6 +161,30 @@ impl Gatehouse {
     pub(crate) fn secure_client(&self) -> Wire {
         let socket = TcpStream::connect(("127.0.0.1", self.https)).unwrap();
         Wire::secure(socket, trusting(), "a.test")
+    }
+
+    /// A connection of a client that has this address of `127.0.0.0/8`, and room for `room` bytes
+    /// that it has not read.
+    #[track_caller]
+    pub(crate) fn connect_from(&self, port: u16, last: u8, room: Option<usize>) -> TcpStream {
+        let socket = Socket::new(Domain::IPV4, Type::STREAM, None).unwrap();
+        if let Some(room) = room {
+            socket.set_recv_buffer_size(room).unwrap();
+        }
+        socket.bind(&SocketAddr::from(([127, 0, 0, last], 0)).into()).unwrap();
+        socket.connect(&SocketAddr::from(([127, 0, 0, 1], port)).into()).unwrap();
+        socket.into()
+    }
+
+    /// A client of the plain listener with the address `127.0.0.LAST`.
+    #[track_caller]
+    pub(crate) fn client_from(&self, last: u8) -> Wire {
+        Wire::plain(self.connect_from(self.http, last, None))
+    }
+
+    /// The same of the listener with TLS; an error if it is closed in the handshake.
+    pub(crate) fn try_secure_client_from(&self, last: u8) -> io::Result<Wire> {
+        Wire::try_secure(self.connect_from(self.https, last, None), trusting(), "a.test")
     }
 
     fn everything_said(&self) -> String {

@@ -143,11 +143,20 @@ impl Wire {
 
     /// As a client that asks for `name`; the handshake is over when this returns.
     pub(crate) fn secure(socket: TcpStream, config: Arc<ClientConfig>, name: &str) -> Self {
+        Self::try_secure(socket, config, name).unwrap()
+    }
+
+    /// The same for when the other side may end the connection meanwhile.
+    pub(crate) fn try_secure(
+        socket: TcpStream,
+        config: Arc<ClientConfig>,
+        name: &str,
+    ) -> io::Result<Self> {
         let name = ServerName::try_from(name.to_owned()).unwrap();
         let session = ClientConnection::new(config, name).unwrap();
         let mut wire = Self::new(StreamOwned::new(session, socket));
-        wire.stream.flush().unwrap();
-        wire
+        wire.stream.flush()?;
+        Ok(wire)
     }
 
     /// As a server; fails if the client does not like what it is shown.
@@ -165,6 +174,10 @@ impl Wire {
 
     pub(crate) fn local_port(&self) -> u16 {
         self.stream.socket().local_addr().unwrap().port()
+    }
+
+    pub(crate) fn peer_port(&self) -> u16 {
+        self.stream.socket().peer_addr().unwrap().port()
     }
 
     #[track_caller]

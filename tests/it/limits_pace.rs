@@ -1,0 +1,129 @@
+//! A client that sends or takes a body too slowly is ended; nobody else is, however long it takes.
+
+use std::time::Duration;
+
+use crate::rig::{End, Gatehouse, Origin, Wire, now, until};
+
+/// More than the kernel holds for a client that does not read.
+const LONG_BODY: usize = 16 << 20;
+
+/// So long a client is not judged.
+const GRACE: u64 = 30;
+
+/// A proxy, and who is served by it at the same time.
+struct Stage {
+    gatehouse: Gatehouse,
+    _origin: Origin,
+    slow_upload: Wire,
+    slow_readers: Vec<Wire>,
+    upload: Wire,
+    reader: Wire,
+    poll: Wire,
+    polled: Wire,
+    servers: Vec<Wire>,
+}
+
+impl Stage {
+    fn open(limits: &str) -> Self {
+        let origin = Origin::new();
+        let gatehouse = Gatehouse::publish(
+            &[origin.port()],
+            &format!("[limits]\n{limits}\n[workers]\ncount = 2\n"),
+        );
+        let mut servers = Vec::new();
+        let mut upload = |mut client: Wire| {
+            client.send("POST /up HTTP/1.1\r\nHost: a.test\r\nContent-Length: 1000000\r\n\r\na");
+            let mut server = origin.accept();
+            server.head();
+            servers.push(server);
+            client
+        };
+        let slow_upload = upload(gatehouse.secure_client());
+        let quick_upload = upload(gatehouse.client());
+        let mut download = |mut client: Wire| {
+            client.send("GET /down HTTP/1.1\r\nHost: a.test\r\n\r\n");
+            let mut server = origin.accept();
+            server.head();
+            std::thread::spawn(move || {
+                let head = format!("HTTP/1.1 200 OK\r\nContent-Length: {LONG_BODY}\r\n\r\n");
+                server.send(head);
+                // It does not come to its end while the client does not read.
+                let _ = server.try_send(vec![b'x'; LONG_BODY]);
+                // What the client does not want to have is not ended here either.
+                server.rest();
+            });
+            client.head();
+            client
+        };
+        let room = Some(16 << 10);
+        let narrow = |port| gatehouse.connect_from(port, 2, room);
+        let slow_readers = vec![
+            download(Wire::plain(narrow(gatehouse.http))),
+            download(Wire::secure(narrow(gatehouse.https), crate::rig::trusting(), "a.test")),
+        ];
+        let reader = download(Wire::plain(narrow(gatehouse.http)));
+        let mut poll = gatehouse.client();
+        poll.send("GET /poll HTTP/1.1\r\nHost: a.test\r\n\r\n");
+        let mut polled = origin.accept();
+        polled.head();
+        Self {
+            gatehouse,
+            _origin: origin,
+            slow_upload,
+            slow_readers,
+            upload: quick_upload,
+            reader,
+            poll,
+            polled,
+            servers,
+        }
+    }
+
+    /// What everybody does in a second.
+    fn second(&mut self) {
+        // Its time may have come.
+        let _ = self.slow_upload.try_send("a");
+        self.upload.send([b'a'; 700]);
+        self.reader.read(100_000);
+    }
+}
+
+#[test]
+fn who_is_too_slow_is_ended() {
+    let mut strict = Stage::open("client_rate_min = \"500B/s\"");
+    let mut lax = Stage::open("client_rate_min = \"off\"");
+    let start = now();
+    for second in 1..GRACE + 6 {
+        strict.second();
+        lax.second();
+        until("a second", || (start.elapsed() > Duration::from_secs(second)).then_some(()));
+        if second == GRACE - 3 {
+            strict.slow_upload.expect_nothing_yet();
+        }
+    }
+    let answer = strict.slow_upload.answer();
+    assert_eq!(answer.status(), 408, "{}", answer.head);
+    for mut reader in strict.slow_readers {
+        assert_eq!(reader.rest().1, End::Reset, "what it got must not be taken for whole");
+    }
+    let records = strict.gatehouse.records(3);
+    let mut failures: Vec<_> = records.iter().map(|record| record["failure"].clone()).collect();
+    failures.sort_by_key(ToString::to_string);
+    assert_eq!(failures, ["client_slow_body", "client_slow_reader", "client_slow_reader"]);
+
+    // The others go on.
+    for (upload, reader) in [(strict.upload, strict.reader), (lax.upload, lax.reader)] {
+        let (mut upload, mut reader) = (upload, reader);
+        upload.expect_nothing_yet();
+        reader.read(100_000);
+    }
+    for (mut polled, mut poll) in [(strict.polled, strict.poll), (lax.polled, lax.poll)] {
+        polled.send("HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok");
+        assert_eq!(poll.answer().text(), "ok");
+    }
+    lax.slow_upload.expect_nothing_yet();
+    for mut reader in lax.slow_readers {
+        reader.read(100_000);
+    }
+    drop((strict.servers, lax.servers));
+}
