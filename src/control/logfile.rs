@@ -34,6 +34,8 @@ pub(super) struct Rotate {
 #[derive(Debug)]
 pub(super) struct LogFile {
     path: PathBuf,
+    /// Where a link leads, so that a log that was put on another disk stays there.
+    place: PathBuf,
     rotate: Rotate,
     file: File,
     /// Only such files have a size and are moved.
@@ -63,9 +65,10 @@ impl LogFile {
         let found = file.metadata()?;
         Ok(Self {
             path: path.to_owned(),
+            place: fs::canonicalize(path).unwrap_or_else(|_| path.to_owned()),
             rotate,
             file,
-            regular: found.is_file(),
+            regular: is_ours(path, &found),
             identity: identity(&found),
             mode: found.mode() & 0o777,
             bytes: found.len(),
@@ -141,7 +144,8 @@ impl LogFile {
     fn reopen(&mut self) -> io::Result<()> {
         let file = open(&self.path, self.mode)?;
         let found = file.metadata()?;
-        self.regular = found.is_file();
+        self.place = fs::canonicalize(&self.path).unwrap_or_else(|_| self.path.clone());
+        self.regular = is_ours(&self.path, &found);
         self.identity = identity(&found);
         self.bytes = found.len();
         self.removed = false;
@@ -181,7 +185,7 @@ impl LogFile {
         for number in (1..free.unwrap_or(files)).rev() {
             fs::rename(self.numbered(number), self.numbered(number + 1))?;
         }
-        match fs::rename(&self.path, self.numbered(1)) {
+        match fs::rename(&self.place, self.numbered(1)) {
             // Somebody else was quicker.
             Err(error) if error.kind() == ErrorKind::NotFound => {}
             moved => moved?,
@@ -196,10 +200,15 @@ impl LogFile {
     }
 
     fn numbered(&self, number: u32) -> PathBuf {
-        let mut name = OsString::from(&self.path);
+        let mut name = OsString::from(&self.place);
         name.push(format!(".{number}"));
         name.into()
     }
+}
+
+/// What stands in the folders of the system, such as `/dev/stdout`, is not ours to move.
+fn is_ours(path: &Path, found: &Metadata) -> bool {
+    found.is_file() && !path.starts_with("/dev") && !path.starts_with("/proc")
 }
 
 fn identity(found: &Metadata) -> (u64, u64) {
@@ -341,6 +350,18 @@ mod tests {
         fs::write(scratch.0.join("log"), "").unwrap();
         line(&mut log, "d\n", 2);
         assert_eq!((scratch.text("log").as_str(), log.bytes), ("d\n", 2), "emptied, the same file");
+    }
+
+    #[test]
+    fn a_log_on_another_disk_stays_there() {
+        let scratch = Scratch::new("link");
+        fs::create_dir_all(scratch.0.join("disk")).unwrap();
+        std::os::unix::fs::symlink("disk/real", scratch.0.join("log")).unwrap();
+        let mut log = scratch.open(4, 2);
+        line(&mut log, "aaa\n", 0);
+        assert_eq!(line(&mut log, "bbb\n", 0), None);
+        scratch.expect(&[("disk/real.1", "aaa\n"), ("disk/real", "bbb\n"), ("log.1", "-")]);
+        assert!(fs::symlink_metadata(scratch.0.join("log")).unwrap().is_symlink());
     }
 
     #[test]

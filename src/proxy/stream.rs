@@ -316,6 +316,23 @@ impl<S: Socket> Stream<S> {
         }
     }
 
+    /// Says that nothing follows, when the peer has taken what came before.
+    pub(super) async fn end_behind(
+        &self,
+        alarm: &Alarm,
+        (which, patience): (Which, Duration),
+    ) -> Result<(), Broken> {
+        if let Some(tls) = &self.tls {
+            tls.borrow_mut().say_close();
+            if !self.flush()? {
+                alarm.set(which, patience);
+                self.flush_all(alarm, which).await?;
+            }
+        }
+        self.socket.shutdown(Shutdown::Write);
+        Ok(())
+    }
+
     /// Says that nothing follows; does not wait for it to arrive.
     pub(super) fn end(&self) {
         if let Some(tls) = &self.tls {

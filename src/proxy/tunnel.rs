@@ -7,6 +7,7 @@ use std::future::poll_fn;
 use std::net::Shutdown;
 use std::pin::pin;
 use std::task::Poll;
+use std::time::Duration;
 
 use crate::net::{Block, Machine, SMALL_BYTES, Socket};
 use crate::observe::Counters;
@@ -151,28 +152,28 @@ impl<S: Socket> Way<'_, S> {
                     self.give(&block).await?;
                 }
                 Took::Nothing => {}
-                Took::End => {
-                    self.pass_end();
-                    return Ok(());
-                }
+                Took::End => return self.pass_end().await,
             }
         }
     }
 
     /// Ends the direction as its sender did: TLS that was cut off is not made whole.
-    fn pass_end(&self) {
+    async fn pass_end(&self) -> Result<(), Broken> {
         if self.from.ended_properly() {
-            self.to.end();
-        } else {
-            self.to.socket().shutdown(Shutdown::Write);
+            return self.to.end_behind(self.alarm, self.patience()).await;
         }
+        self.to.socket().shutdown(Shutdown::Write);
+        Ok(())
+    }
+
+    fn patience(&self) -> (Which, Duration) {
+        (Which::Upstream, self.timeouts.tunnel_idle)
     }
 
     async fn give(&self, block: &Block) -> Result<(), Broken> {
         let count = block.len() as u64;
         self.received.set(self.received.get() + count);
-        let patience = (Which::Upstream, self.timeouts.tunnel_idle);
-        self.to.give_all(block.filled(), self.alarm, patience).await?;
+        self.to.give_all(block.filled(), self.alarm, self.patience()).await?;
         self.given.set(self.given.get() + count);
         Ok(())
     }

@@ -77,6 +77,45 @@ fn a_server_may_end_its_half_first() {
 }
 
 #[test]
+fn tls_that_was_cut_off_is_not_made_whole() {
+    for server_cuts in [true, false] {
+        let (origin, _gatehouse, mut client) = publish(true);
+        let mut server = ask(&origin, &mut client, "");
+        server.send(format!("{AGREED}the beginning of"));
+        client.expect(format!("{AGREED_ARRIVES}the beginning of"));
+        let (cuts, mut hears) = if server_cuts { (server, client) } else { (client, server) };
+        drop(cuts);
+        assert_eq!(hears.expect_end(), End::Cut);
+    }
+}
+
+#[test]
+fn a_slow_client_hears_the_end_behind_everything() {
+    const COUNT: usize = 12 << 20;
+    for secure in [false, true] {
+        let (origin, _gatehouse, mut client) = publish(secure);
+        let mut server = ask(&origin, &mut client, "");
+        server.send(AGREED);
+        client.expect(AGREED_ARRIVES);
+        let sending = std::thread::spawn(move || {
+            server.send(vec![b's'; COUNT]);
+            server.end();
+            server
+        });
+        let mut left = COUNT;
+        while left > 0 {
+            let some = left.min(100_000);
+            client.read(some);
+            left -= some;
+            std::thread::yield_now();
+        }
+        assert_eq!(client.expect_end(), End::Closed);
+        client.end();
+        assert_eq!(sending.join().unwrap().expect_end(), End::Closed);
+    }
+}
+
+#[test]
 fn much_goes_through_a_tunnel() {
     const COUNT: usize = 8 << 20;
     let (origin, _gatehouse, mut client) = publish(true);
