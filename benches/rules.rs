@@ -34,7 +34,8 @@ fn table(sites: usize) -> Table {
         fields_max: 128,
         body_bytes_max: None,
     };
-    let terms = Arc::new(Terms { timeouts, limits, forwarded: Forwarded::Drop });
+    let terms =
+        Arc::new(Terms { timeouts, limits, forwarded: Forwarded::Drop, errors: ErrorsId::GLOBAL });
     let drafts = (0..sites).map(|site| SiteDraft {
         site: Site {
             id: SiteId(0),
@@ -46,6 +47,7 @@ fn table(sites: usize) -> Table {
             forwarded: Forwarded::Drop,
             limits,
             timeouts,
+            errors: ErrorsId::GLOBAL,
         },
         rules: (0..RULES_PER_SITE)
             .rev()

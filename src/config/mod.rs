@@ -7,6 +7,7 @@
 mod adapter;
 mod certificate;
 mod complaint;
+mod errors;
 mod judge;
 mod later;
 mod listener;
@@ -31,7 +32,7 @@ pub use report::{Complaint, Complaints};
 
 use crate::document::{self, At, Files};
 use crate::pool::settings::PoolSettings;
-use crate::site::{Listener, ListenerId, Site, Table};
+use crate::site::{ErrorPages, ErrorsId, Listener, ListenerId, Site, Table};
 use crate::tls::certificate::Certificate;
 use complaint::Faults;
 use judge::Judge;
@@ -75,6 +76,8 @@ pub struct Config {
     pub resolvers: Vec<IpAddr>,
     /// The admin plane, as data for the control thread.
     pub admin: Admin,
+    /// Error answers in the operator's words, by [`ErrorsId`]; the first are the global ones.
+    pub errors: Vec<ErrorPages>,
 }
 
 /// How many workers.
@@ -226,6 +229,11 @@ pub fn read(main: &Path, source: &dyn Source) -> Result<Config, Complaints> {
 }
 
 impl Config {
+    /// Error answers in the operator's words.
+    pub fn errors(&self, id: ErrorsId) -> &ErrorPages {
+        &self.errors[id.0 as usize]
+    }
+
     /// The certificates that a Site may be seen with on a Listener: a request for it on a connection
     /// that was given another one is answered with 421.
     pub fn site_certificates<'c>(&'c self, site: &'c Site, listener: ListenerId) -> &'c [usize] {

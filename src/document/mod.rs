@@ -36,6 +36,8 @@ pub struct Document {
     pub log: Log,
     /// `[admin]`
     pub admin: Admin,
+    /// `[errors]`: a status, or `default`, and a file.
+    pub errors: Vec<Named<Written<String>>>,
     /// Every key that was written, as a pattern in which names are `*`: `pool.*.probe`.
     pub keys: Vec<Written<String>>,
 }
@@ -163,6 +165,7 @@ pub struct Site {
     pub path_check: Text,
     pub forwarded: Text,
     pub rules: Vec<Written<Rule>>,
+    pub errors: Vec<Named<Written<String>>>,
     pub timeouts: Timeouts,
     pub limits: Limits,
 }
@@ -176,6 +179,7 @@ pub struct Rule {
     pub pool: Text,
     pub refuse: Number,
     pub redirect: Text,
+    pub redirect_status: Number,
     pub respond: Option<Written<Respond>>,
 }
 

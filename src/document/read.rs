@@ -53,6 +53,7 @@ fn root(t: &mut Table<'_>) -> Document {
         timeouts: inner(t.table("timeouts", timeouts)),
         log: inner(t.table("log", log)),
         admin: inner(t.table("admin", admin)),
+        errors: t.named_text("errors"),
         keys: Vec::new(),
     }
 }
@@ -134,6 +135,7 @@ fn site(t: &mut Table<'_>) -> Site {
         path_check: t.text("path_check"),
         forwarded: t.text("forwarded"),
         rules: t.tables("rule", rule),
+        errors: t.named_text("errors"),
         timeouts: inner(t.table("timeouts", site_timeouts)),
         limits: inner(t.table("limits", site_limits)),
     }
@@ -146,6 +148,7 @@ fn rule(t: &mut Table<'_>) -> Rule {
         pool: t.text("pool"),
         refuse: t.number("refuse"),
         redirect: t.text("redirect"),
+        redirect_status: t.number("redirect_status"),
         respond: t.table("respond", respond),
     }
 }

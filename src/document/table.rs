@@ -227,6 +227,11 @@ impl<'t> Table<'t> {
         })
     }
 
+    /// `key = { NAME = "text" }`
+    pub(super) fn named_text(&mut self, key: &'static str) -> Vec<Named<Written<String>>> {
+        self.entries_of(key, |reading, name, value| reading.text(name, value, "text in quotes"))
+    }
+
     fn entries_of<T>(
         &mut self,
         key: &'static str,

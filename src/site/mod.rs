@@ -1,5 +1,6 @@
 //! Listener, Site, Rule and Action, and the table that finds them for a request.
 
+mod errors;
 pub mod host;
 pub mod path;
 mod table;
@@ -14,6 +15,7 @@ use bytes::Bytes;
 
 use crate::pool::settings::{PoolId, Timeouts};
 
+pub use errors::{ErrorPage, ErrorPages, ErrorsId};
 pub use path::PathFault;
 pub use table::{Found, Names, RedirectDraft, RuleDraft, SiteDraft, Table};
 
@@ -71,6 +73,8 @@ pub struct Site {
     pub limits: Limits,
     /// The Site's own, else the global ones.
     pub timeouts: Timeouts,
+    /// How failures look.
+    pub errors: ErrorsId,
 }
 
 /// `path_check`
@@ -134,6 +138,8 @@ pub struct Terms {
     pub limits: Limits,
     /// The Site's.
     pub forwarded: Forwarded,
+    /// The Site's.
+    pub errors: ErrorsId,
 }
 
 /// What is done with a request.
@@ -143,8 +149,8 @@ pub enum Action {
     Forward(PoolId),
     /// The client is sent elsewhere.
     Redirect {
-        /// The status.
-        status: u16,
+        /// The status; `None`: 301 to GET and HEAD, else 307, which keeps method and body.
+        status: Option<u16>,
         /// The whole of the `Location` field.
         location: Box<str>,
     },

@@ -27,13 +27,14 @@ fn site(names: &[&str], listeners: &[ListenerId], path_check: PathCheck) -> Site
         forwarded: Forwarded::Drop,
         limits,
         timeouts: Timeouts::default(),
+        errors: ErrorsId::GLOBAL,
     }
 }
 
 fn terms() -> Arc<Terms> {
-    let Site { timeouts, limits, forwarded, .. } =
+    let Site { timeouts, limits, forwarded, errors, .. } =
         site(&["terms.test"], &[HTTP], PathCheck::Strict);
-    Arc::new(Terms { timeouts, limits, forwarded })
+    Arc::new(Terms { timeouts, limits, forwarded, errors })
 }
 
 fn draft(site: Site, paths: &[&str]) -> SiteDraft {
