@@ -2,6 +2,7 @@
 
 mod check;
 mod demo;
+mod explain;
 mod run;
 
 use std::path::PathBuf;
@@ -45,6 +46,18 @@ enum Command {
         #[arg(long)]
         json: bool,
     },
+    /// Say what a word of the log means and what to do; without a word, list all
+    #[command(after_help = "Example: gatehouse explain upstream_tls_failed")]
+    Explain {
+        /// What `failure` says in a line of the access log
+        word: Option<String>,
+        /// Print JSON, one object a line
+        #[arg(long)]
+        json: bool,
+        /// Print the page appliance/docs/log-words.md
+        #[arg(long, hide = true, conflicts_with_all = ["word", "json"])]
+        markdown: bool,
+    },
     /// Show a published page: no file, no root, nothing else installed
     #[command(after_help = "Example: gatehouse demo, then open https://127.0.0.1:8443/")]
     Demo {
@@ -61,7 +74,29 @@ pub fn main() -> ExitCode {
     let done = match arguments.command {
         Command::Run { config } => run::run(&config),
         Command::Check { file, json } => check::check(&file, json),
+        Command::Explain { markdown: true, .. } => explain::page(),
+        Command::Explain { word, json, .. } => explain::explain(word.as_deref(), json),
         Command::Demo { port } => demo::demo(port),
     };
     ExitCode::from(done)
+}
+
+/// A file of `appliance/` that is made from the code: it has to hold `text`, and does after a run
+/// with `GATEHOUSE_BLESS=1`.
+#[cfg(test)]
+#[track_caller]
+fn blessed(name: &str, text: &str) {
+    let file = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("appliance").join(name);
+    if std::env::var_os("GATEHOUSE_BLESS").is_some() {
+        if let Some(folder) = file.parent() {
+            std::fs::create_dir_all(folder).unwrap();
+        }
+        std::fs::write(&file, text).unwrap();
+    }
+    let there = std::fs::read_to_string(&file).unwrap_or_default();
+    let differs = there.lines().zip(text.lines()).find(|(there, text)| there != text);
+    assert!(
+        there == text,
+        "{name} is not what the code says ({differs:?}): run the tests once with GATEHOUSE_BLESS=1"
+    );
 }

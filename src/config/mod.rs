@@ -29,6 +29,7 @@ use std::path::{Path, PathBuf};
 
 pub use crate::pool::settings::Timeouts;
 pub use report::{Complaint, Complaints};
+pub use suggest::nearest;
 
 use crate::document::{self, At, Files};
 use crate::pool::settings::PoolSettings;
