@@ -7,8 +7,8 @@ use criterion::{Criterion, criterion_group, criterion_main};
 use gatehouse::pool::settings::{PoolId, Timeouts};
 use gatehouse::site::path::canonical_rule;
 use gatehouse::site::{
-    Action, Forwarded, Found, Limits, ListenerId, PathCheck, RuleDraft, Site, SiteDraft, SiteId,
-    Table, Terms,
+    Action, ErrorsId, Forwarded, Found, Limits, ListenerId, PathCheck, RuleDraft, Site, SiteDraft,
+    SiteId, Table, Terms,
 };
 
 const LISTENER: ListenerId = ListenerId(0);

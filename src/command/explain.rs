@@ -145,10 +145,27 @@ fn breaks_http(failure: Failure) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::document::keys::find;
 
     #[test]
     fn the_page_is_up_to_date() {
-        super::super::blessed("docs/log-words.md", &markdown().unwrap());
+        super::super::tests::blessed("docs/log-words.md", &markdown().unwrap());
+    }
+
+    /// What is advised can be typed, and what is named is there.
+    #[test]
+    fn keys_in_the_texts_are_keys() {
+        let mut named = 0;
+        for failure in Failure::all() {
+            for part in failure.meaning().split('`').chain(failure.advice().split('`')) {
+                let key = part.strip_prefix("gatehouse keys ").unwrap_or(part);
+                if key != part || key.starts_with("limits.") || key.starts_with("timeouts.") {
+                    assert!(!find(key).is_empty(), "{key}");
+                    named += 1;
+                }
+            }
+        }
+        assert!(named > 10);
     }
 
     #[test]

@@ -28,6 +28,7 @@ use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 
 pub use crate::pool::settings::Timeouts;
+pub use later::{is_available, is_available_word};
 pub use report::{Complaint, Complaints};
 pub use suggest::nearest;
 

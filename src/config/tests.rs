@@ -7,6 +7,9 @@ use std::sync::LazyLock;
 use std::time::Duration;
 
 use super::*;
+
+mod keys;
+
 use crate::pool::settings::{Balance, PoolId, Profile, ServerAddress, ServerName, Sni, Trust};
 use crate::site::{Action, Forwarded, Found, PathCheck};
 

@@ -3,12 +3,17 @@
 //! A value is here because it was written, not because it makes sense; whatever is `None` was not
 //! written. `config/` decides what it means and words every complaint.
 
+mod effective;
+pub mod keys;
 mod place;
 mod read;
 mod table;
 mod twice;
 
+pub use effective::{Origin, effective};
 pub use place::{At, Files, Place, Written};
+#[cfg(test)]
+use read::asked;
 pub use read::read;
 
 /// The whole of what was written.

@@ -143,7 +143,7 @@ fn client_advice(fault: ClientFault) -> &'static str {
             "Nothing, if it is one of the scanners that every public address sees: they do this on purpose. If users complain, look which program sends it (`client` and `user_agent` of the log line) and have that program or the proxy before it corrected."
         }
         ClientFault::BadPath => {
-            "Nothing, if it is a scanner. If an application needs such paths (Office Web Apps does), give it a site of its own with path_check = \"raw\": `gatehouse keys site.*.path_check`."
+            "Nothing, if it is a scanner. If an application needs such paths (Office Web Apps does), give it a site of its own with path_check = \"raw\": `gatehouse keys site.NAME.path_check`."
         }
         ClientFault::SlowHead => {
             "Nothing, if it comes from single addresses. From many users at once it is a bad line: look for loss with `ss -tin 'sport = :443'` (retrans)."
@@ -164,7 +164,7 @@ fn client_advice(fault: ClientFault) -> &'static str {
             "Compare `host` of the log line with `names` in the file. If users are right to ask for it, add the name to a site, and to its certificate. Scanners ask by address: that is what 421 is for."
         }
         ClientFault::NoRule => {
-            "If users are right to ask for it, add a rule to the site: `gatehouse keys site.*.rule`."
+            "If users are right to ask for it, add a rule to the site: `gatehouse keys site.NAME.rule`."
         }
     }
 }

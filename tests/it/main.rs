@@ -17,6 +17,7 @@ mod latency;
 mod limits;
 mod log;
 mod malformed;
+mod manual;
 mod pages;
 mod patience;
 mod publish;
