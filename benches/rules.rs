@@ -7,7 +7,8 @@ use criterion::{Criterion, criterion_group, criterion_main};
 use gatehouse::pool::settings::{PoolId, Timeouts};
 use gatehouse::site::path::canonical_rule;
 use gatehouse::site::{
-    Action, Admission, Forwarded, Found, Limits, ListenerId, PathCheck, RuleDraft, Site, SiteDraft,
+    Action, Admission, ErrorsId, Forwarded, Found, Limits, ListenerId, PathCheck, RuleDraft, Site,
+    SiteDraft,
     SiteId, Table, Terms,
 };
 
@@ -34,7 +35,13 @@ fn table(sites: usize) -> Table {
         fields_max: 128,
         body_bytes_max: None,
     };
-    let terms = Arc::new(Terms { timeouts, limits, forwarded: Forwarded::Drop, guarded: false });
+    let terms = Arc::new(Terms {
+        timeouts,
+        limits,
+        forwarded: Forwarded::Drop,
+        guarded: false,
+        errors: ErrorsId::GLOBAL,
+    });
     let drafts = (0..sites).map(|site| SiteDraft {
         site: Site {
             id: SiteId(0),
@@ -47,6 +54,7 @@ fn table(sites: usize) -> Table {
             admission: Admission::default(),
             limits,
             timeouts,
+            errors: ErrorsId::GLOBAL,
         },
         rules: (0..RULES_PER_SITE)
             .rev()

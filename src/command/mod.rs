@@ -2,6 +2,8 @@
 
 mod check;
 mod demo;
+mod explain;
+mod keys;
 mod reload;
 mod run;
 
@@ -45,6 +47,38 @@ enum Command {
         /// Print complaints as JSON, one object a line
         #[arg(long)]
         json: bool,
+        /// If nothing is wrong, print all that is in force as one file, with each default
+        #[arg(long, conflicts_with = "json")]
+        show_defaults: bool,
+    },
+    /// Say what a key or table of the file means; without one, list all
+    #[command(
+        after_help = "Examples: gatehouse keys response_head\n          gatehouse keys pool.web.tls\n          gatehouse keys limits"
+    )]
+    Keys {
+        /// A key, with its tables or without: `timeouts.connect`, `connect`, `pool.NAME.tls`
+        key: Option<String>,
+        /// Print JSON, one object a line
+        #[arg(long)]
+        json: bool,
+        /// Print the page appliance/docs/configuration.md
+        #[arg(long, hide = true, conflicts_with_all = ["key", "json"])]
+        markdown: bool,
+    },
+    /// Print a JSON schema of the file, for editors that complete and check TOML
+    #[command(after_help = "Example: gatehouse schema > gatehouse.schema.json")]
+    Schema,
+    /// Say what a word of the log means and what to do; without a word, list all
+    #[command(after_help = "Example: gatehouse explain upstream_tls_failed")]
+    Explain {
+        /// What `failure` says in a line of the access log
+        word: Option<String>,
+        /// Print JSON, one object a line
+        #[arg(long)]
+        json: bool,
+        /// Print the page appliance/docs/log-words.md
+        #[arg(long, hide = true, conflicts_with_all = ["word", "json"])]
+        markdown: bool,
     },
     /// Make the running instance read its file again; if anything is wrong with it, nothing changes
     #[command(
@@ -76,9 +110,37 @@ pub fn main() -> ExitCode {
     let arguments = Arguments::parse();
     let done = match arguments.command {
         Command::Run { config } => run::run(&config),
-        Command::Check { file, json } => check::check(&file, json),
+        Command::Check { file, show_defaults: true, .. } => check::show_defaults(&file),
+        Command::Check { file, json, .. } => check::check(&file, json),
+        Command::Keys { markdown: true, .. } => keys::page(),
+        Command::Keys { key, json, .. } => keys::keys(key.as_deref(), json),
+        Command::Schema => keys::schema(),
+        Command::Explain { markdown: true, .. } => explain::page(),
+        Command::Explain { word, json, .. } => explain::explain(word.as_deref(), json),
         Command::Reload { socket, config, json } => reload::reload(&socket, config.as_ref(), json),
         Command::Demo { port } => demo::demo(port),
     };
     ExitCode::from(done)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    /// A file of `appliance/` that is made from the code: it has to hold `text`, and does after a
+    /// run with `GATEHOUSE_BLESS=1`.
+    #[track_caller]
+    pub(super) fn blessed(name: &str, text: &str) {
+        let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("appliance").join(name);
+        if std::env::var_os("GATEHOUSE_BLESS").is_some() {
+            std::fs::create_dir_all(file.parent().unwrap()).unwrap();
+            std::fs::write(&file, text).unwrap();
+        }
+        let there = std::fs::read_to_string(&file).unwrap_or_default();
+        let differs = there.lines().zip(text.lines()).find(|(there, text)| there != text);
+        assert!(
+            there == text,
+            "{name} is not what the code says ({differs:?}): run the tests with GATEHOUSE_BLESS=1"
+        );
+    }
 }

@@ -459,8 +459,42 @@ impl Faults {
             .help("an absolute URL (https://…) or a path that begins with one `/`, in printable ASCII without spaces");
     }
 
+    pub(super) fn not_a_redirect_status(&mut self, at: At, status: i64, known: &[u16]) {
+        let known: Vec<String> = known.iter().map(u16::to_string).collect();
+        self.add(at, format!("`redirect_status` cannot be {status}"))
+            .help(format!("one of: {}", known.join(", ")));
+    }
+
+    pub(super) fn redirect_status_alone(&mut self, at: At) {
+        self.add(at, "this rule has a `redirect_status` and does not redirect")
+            .help("add redirect = \"…\", or leave redirect_status out");
+    }
+
     pub(super) fn not_a_field_value(&mut self, at: At, key: &str) {
         self.add(at, format!("`{key}` must be printable ASCII"));
+    }
+}
+
+/// Error pages.
+impl Faults {
+    pub(super) fn not_an_error_status(&mut self, at: At, text: &str) {
+        let meant = suggestion(nearest(text, ["default"]));
+        self.add(at, format!("`{text}` is not the status of an error{meant}"))
+            .help("400 to 599, or default for all others");
+    }
+
+    pub(super) fn error_page_without_type(&mut self, at: At, path: &str) {
+        self.add(at, format!("the name `{path}` does not tell what kind of page this is"))
+            .help("name it .html, .txt or .json");
+    }
+
+    pub(super) fn error_page_too_long(&mut self, at: At, path: &Path, bytes: usize, most: usize) {
+        self.add(at, format!("{} is {bytes} bytes long, more than {most}", path.display()))
+            .help("an error page is kept in memory and sent often: leave pictures out of it");
+    }
+
+    pub(super) fn error_page_not_utf8(&mut self, at: At, path: &Path) {
+        self.add(at, format!("{} is not UTF-8 text", path.display())).help("save it as UTF-8");
     }
 }
 

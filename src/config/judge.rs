@@ -53,10 +53,12 @@ impl<'j> Judge<'j> {
         let timeouts = self.timeouts(Timeouts::default(), &self.document.timeouts);
         let mut limits = self.limits();
         let pools = self.pools(&adapters, &listeners, &hosts, timeouts);
+        let (errors, site_errors) = self.error_pages();
         let around = Surroundings {
             listeners: &listeners,
             certificates: &certificates,
             pools: &pools,
+            errors: &site_errors,
             timeouts,
         };
         let table = self.sites(&around, &mut limits);
@@ -74,6 +76,7 @@ impl<'j> Judge<'j> {
             timeouts,
             limits,
             hosts,
+            errors,
         }
     }
 

@@ -22,6 +22,19 @@ pub(super) fn is_later_value(key: &str, value: &str) -> bool {
     LATER_VALUES.contains(&(key, value))
 }
 
+/// Whether a key, with all its tables, is in this version.
+pub fn is_available(pattern: &str) -> bool {
+    let ends = pattern.match_indices('.').map(|(at, _)| at).chain([pattern.len()]);
+    ends.into_iter().all(|end| !is_later(&pattern[..end]))
+}
+
+/// Whether a word behind a key is in this version.
+pub fn is_available_word(key: &str, word: &str) -> bool {
+    // Places of the log begin with their form.
+    let word = if key == "access" { word.rsplit(':').next().unwrap_or(word) } else { word };
+    !is_later_value(key, word)
+}
+
 /// Keys for later that belong into the same table as `pattern`.
 pub(super) fn siblings(pattern: &str) -> impl Iterator<Item = &'static str> {
     let table = pattern.rfind('.').map_or("", |dot| &pattern[..=dot]).to_string();

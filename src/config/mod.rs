@@ -7,6 +7,7 @@
 mod adapter;
 mod certificate;
 mod complaint;
+mod errors;
 mod judge;
 mod later;
 mod listener;
@@ -27,11 +28,13 @@ use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 
 pub use crate::pool::settings::Timeouts;
+pub use later::{is_available, is_available_word};
 pub use report::{Complaint, Complaints};
+pub use suggest::nearest;
 
 use crate::document::{self, At, Files};
 use crate::pool::settings::PoolSettings;
-use crate::site::{Listener, ListenerId, Site, Table};
+use crate::site::{ErrorPages, ErrorsId, Listener, ListenerId, Site, Table};
 use crate::tls::certificate::Certificate;
 use complaint::Faults;
 use judge::Judge;
@@ -77,6 +80,8 @@ pub struct Config {
     pub admin: Admin,
     /// The operator's files that this was read from: the main one and those that it includes.
     pub documents: Vec<PathBuf>,
+    /// Error answers in the operator's words, by [`ErrorsId`]; the first are the global ones.
+    pub errors: Vec<ErrorPages>,
 }
 
 /// No head has more fields than this, whatever the operator would like.
@@ -236,6 +241,11 @@ pub fn read(main: &Path, source: &dyn Source) -> Result<Config, Complaints> {
 }
 
 impl Config {
+    /// Error answers in the operator's words.
+    pub fn errors(&self, id: ErrorsId) -> &ErrorPages {
+        &self.errors[id.0 as usize]
+    }
+
     /// The certificates that a Site may be seen with on a Listener: a request for it on a connection
     /// that was given another one is answered with 421.
     pub fn site_certificates<'c>(&'c self, site: &'c Site, listener: ListenerId) -> &'c [usize] {

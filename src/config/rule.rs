@@ -12,8 +12,8 @@ use crate::pool::settings::PoolId;
 use crate::site::path::canonical_rule;
 use crate::site::{Action, Answer, PathCheck, RuleDraft, Site};
 
-/// Status of `redirect`, which is temporary: clients ask here again, so that a changed file is obeyed.
-const REDIRECT_STATUS: u16 = 302;
+/// What `redirect_status` may be (RFC 9110 section 15.4).
+const REDIRECT_STATUSES: [u16; 5] = [301, 302, 303, 307, 308];
 
 /// Paths of a Site's Rules so far: canonical to written.
 type Earlier<'d> = HashMap<Vec<u8>, &'d Written<String>>;
@@ -105,7 +105,10 @@ impl<'j> Judge<'j> {
         // All of them are judged, so that nothing has to be found out later.
         let pool = rule.pool.as_ref().and_then(|pool| self.place_of("pool", pool));
         let refuse = self.number("refuse", rule.refuse.as_ref(), (400, 599));
-        let redirect = rule.redirect.as_ref().and_then(|location| self.redirect(location));
+        let redirect = rule.redirect.as_ref().and_then(|location| self.redirect(rule, location));
+        if let (Some(status), None) = (&rule.redirect_status, &rule.redirect) {
+            self.faults.redirect_status_alone(status.at);
+        }
         let respond = rule.respond.as_ref().and_then(|respond| self.respond(respond));
         pool.map(|place| Action::Forward(PoolId(place as u32)))
             .or(refuse.map(|status| Action::Refuse(status as u16)))
@@ -113,7 +116,14 @@ impl<'j> Judge<'j> {
             .or(respond)
     }
 
-    fn redirect(&mut self, location: &Written<String>) -> Option<Action> {
+    fn redirect(&mut self, rule: &document::Rule, location: &Written<String>) -> Option<Action> {
+        let mut status = None;
+        if let Some(Written { at, value }) = &rule.redirect_status {
+            status = REDIRECT_STATUSES.into_iter().find(|status| i64::from(*status) == *value);
+            if status.is_none() {
+                self.faults.not_a_redirect_status(*at, *value, &REDIRECT_STATUSES);
+            }
+        }
         let text = &location.value;
         let absolute = ["https://", "http://"]
             .iter()
@@ -124,7 +134,7 @@ impl<'j> Judge<'j> {
             self.faults.not_a_location(location.at, text);
             return None;
         }
-        Some(Action::Redirect { status: REDIRECT_STATUS, location: text.as_str().into() })
+        Some(Action::Redirect { status, location: text.as_str().into() })
     }
 
     fn respond(&mut self, respond: &Written<document::Respond>) -> Option<Action> {

@@ -9,8 +9,8 @@ use crate::document::{self, At, Named, Texts, Written};
 use crate::pool::settings::PoolSettings;
 use crate::site::host::canonical_name;
 use crate::site::{
-    Admission, Forwarded, Listener, ListenerId, PathCheck, Prefix, PrefixFault, RedirectDraft,
-    Site, SiteDraft, SiteId, Table, Terms,
+    Admission, ErrorsId, Forwarded, Listener, ListenerId, PathCheck, Prefix, PrefixFault,
+    RedirectDraft, Site, SiteDraft, SiteId, Table, Terms,
 };
 use crate::tls::certificate::Certificate;
 
@@ -19,6 +19,8 @@ pub(super) struct Surroundings<'s> {
     pub(super) listeners: &'s [Listener],
     pub(super) certificates: &'s [Option<Certificate>],
     pub(super) pools: &'s [PoolSettings],
+    /// By the places of Sites in the Document.
+    pub(super) errors: &'s [ErrorsId],
     pub(super) timeouts: Timeouts,
 }
 
@@ -38,7 +40,8 @@ pub(super) type Shared = HashMap<Terms, Arc<Terms>>;
 /// The terms of a Site with these time-outs.
 pub(super) fn terms(site: &Site, timeouts: Timeouts, shared: &mut Shared) -> Arc<Terms> {
     let guarded = !site.admission.is_open();
-    let terms = Terms { timeouts, limits: site.limits, forwarded: site.forwarded, guarded };
+    let Site { limits, forwarded, errors, .. } = *site;
+    let terms = Terms { timeouts, limits, forwarded, guarded, errors };
     Arc::clone(shared.entry(terms).or_insert_with(|| Arc::new(terms)))
 }
 
@@ -56,6 +59,7 @@ impl<'j> Judge<'j> {
         let mut drafts = Vec::new();
         for (place, placed) in placed.iter().enumerate() {
             let mut site = self.site(placed, around, limits);
+            site.errors = around.errors[place];
             let redirects = self.redirects(place, placed, around, (&owners, &mut redirected));
             let rules = self.rules(placed.entry, &site, around, &mut shared);
             let terms = terms(&site, site.timeouts, &mut shared);
@@ -148,6 +152,7 @@ impl<'j> Judge<'j> {
             admission: self.admission(table),
             limits: own_limits,
             timeouts: self.timeouts(around.timeouts, &table.timeouts),
+            errors: ErrorsId::GLOBAL,
         }
     }
 

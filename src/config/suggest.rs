@@ -2,10 +2,7 @@
 
 /// The candidate that takes the fewest single-letter edits to become `word`, if it is near enough
 /// to be what was meant.
-pub(super) fn nearest<'c>(
-    word: &str,
-    candidates: impl IntoIterator<Item = &'c str>,
-) -> Option<&'c str> {
+pub fn nearest<'c>(word: &str, candidates: impl IntoIterator<Item = &'c str>) -> Option<&'c str> {
     let edits_max = (word.chars().count() / 3).clamp(1, 3);
     candidates
         .into_iter()

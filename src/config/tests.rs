@@ -7,6 +7,9 @@ use std::sync::LazyLock;
 use std::time::Duration;
 
 use super::*;
+
+mod keys;
+
 use crate::pool::settings::{Balance, PoolId, Profile, ServerAddress, ServerName, Sni, Trust};
 use crate::site::{Action, Forwarded, Found, PathCheck};
 
@@ -28,6 +31,10 @@ static FILES: LazyLock<HashMap<&'static str, Vec<u8>>> = LazyLock::new(|| {
         ("encrypted.key", encrypted.as_bytes().to_vec()),
         ("a.pfx", vec![0x30, 0x82, 0x09, 0x00, 0x02]),
         ("notes.txt", b"nothing of use".to_vec()),
+        ("b.html", b"<b>{status}</b>".to_vec()),
+        ("c.json", b"{\"id\": \"{request_id}\"}".to_vec()),
+        ("long.html", vec![b'x'; 65_537]),
+        ("latin.txt", vec![b'a', 0xe4]),
     ])
 });
 
@@ -524,6 +531,81 @@ fn rules() {
 }
 
 #[test]
+fn redirects() {
+    let check = |text: &str, expected: &[&str]| {
+        let site =
+            "[site.s]\nnames = [\"a.com\"]\nlisteners = [\"http\"]\n[[site.s.rule]]\npath = \"/\"";
+        check_site(&format!("{site}\n{text}"), expected);
+    };
+    for status in [301, 302, 303, 307, 308] {
+        check(&format!("redirect = \"/x\"\nredirect_status = {status}"), &[]);
+    }
+    for status in [300, 304, 200, -1, 65_837] {
+        check(
+            &format!("redirect = \"/x\"\nredirect_status = {status}"),
+            &[&format!("7:19: `redirect_status` cannot be {status}")],
+        );
+    }
+    check(
+        "redirect_status = 301\nrefuse = 404",
+        &["6:19: this rule has a `redirect_status` and does not redirect"],
+    );
+}
+
+#[test]
+fn error_pages() {
+    check(
+        "[errors]\n404 = \"notes.txt\"\ndefault = \"notes.txt\"\n[pool.a]\nservers = [\"b:1\"]",
+        &[],
+    );
+    check(
+        "[errors]\ndefualt = \"notes.txt\"\n200 = \"notes.txt\"\n600 = \"notes.txt\"\n\"+404\" = \"notes.txt\"",
+        &[
+            "2:1: `defualt` is not the status of an error; did you mean `default`?",
+            "3:1: `200` is not the status of an error",
+            "4:1: `600` is not the status of an error",
+            "5:1: `+404` is not the status of an error",
+        ],
+    );
+    check(
+        "[errors]\n404 = \"none.html\"\n500 = \"a.pem\"\n501 = \"long.html\"\n502 = \"latin.txt\"\n503 = 1",
+        &[
+            "2:7: cannot read /etc/gatehouse/none.html: there is no such file",
+            "3:7: the name `a.pem` does not tell what kind of page this is",
+            "4:7: /etc/gatehouse/long.html is 65537 bytes long, more than 65536",
+            "5:7: /etc/gatehouse/latin.txt is not UTF-8 text",
+            "6:7: `503` takes text in quotes, not a number",
+        ],
+    );
+}
+
+/// The site's before the global ones; its `default` before all of those.
+#[test]
+fn error_pages_of_whom() {
+    let site = |name: &str, errors: &str| {
+        format!(
+            "[site.{name}]\nnames = [\"{name}.com\"]\nlisteners = [\"http\"]\nerrors = {{ {errors} }}\n\
+             [[site.{name}.rule]]\npath = \"/\"\nrefuse = 404\n"
+        )
+    };
+    let sites = site("a", "") + &site("b", "404 = \"b.html\"") + &site("c", "default = \"c.json\"");
+    let text = format!(
+        "{sites}[errors]\n404 = \"notes.txt\"\n503 = \"notes.txt\"\n[listener.http]\nport = 80\n\
+         [adapter.external]\naddresses = [\"192.0.2.1\"]"
+    );
+    let config = read_text(&text).unwrap_or_else(|found| panic!("{found}"));
+    let seen = |site: usize, status| {
+        let page = config.errors(config.table.sites()[site].errors).find(status);
+        page.map(|page| page.render(status, "7"))
+    };
+    let notes = Some("nothing of use".to_string());
+    assert_eq!((seen(0, 404), seen(0, 503), seen(0, 502)), (notes.clone(), notes.clone(), None));
+    assert_eq!((seen(1, 404), seen(1, 503)), (Some("<b>404</b>".to_string()), notes));
+    let own = Some("{\"id\": \"7\"}".to_string());
+    assert_eq!((seen(2, 404), seen(2, 502)), (own.clone(), own));
+}
+
+#[test]
 fn what_is_printed() {
     let text = "[site.s]\nnames = [\"a.com\"]\nlisteners = [\"htpp\"]\n\t\n[[site.s.rule]]\npath = \"/a\"\nrefuse = 404\n[[site.s.rule]]\npath = \"/a\"\nrefuse = 404\n[listener.http]\nport = 1\n[adapter.external]\naddresses = [\"192.0.2.1\"]\n";
     let printed = read_text(text).unwrap_err().to_string();
@@ -654,7 +736,10 @@ fn every_key() {
     assert_eq!(timeouts.connect, Duration::from_secs(3));
     assert_eq!(timeouts.tunnel_idle, Duration::from_secs(3_600));
     assert!(matches!(find(ListenerId(0), "/cscp/y").action, Action::Refuse(404)));
-    assert!(matches!(find(ListenerId(0), "/old").action, Action::Redirect { status: 302, .. }));
+    assert!(matches!(
+        find(ListenerId(0), "/old").action,
+        Action::Redirect { status: Some(308), .. }
+    ));
     assert!(
         matches!(&find(ListenerId(0), "/robots.txt").action, Action::Respond(answer) if answer.status == 200)
     );

@@ -3,12 +3,17 @@
 //! A value is here because it was written, not because it makes sense; whatever is `None` was not
 //! written. `config/` decides what it means and words every complaint.
 
+mod effective;
+pub mod keys;
 mod place;
 mod read;
 mod table;
 mod twice;
 
+pub use effective::{Origin, effective};
 pub use place::{At, Files, Place, Written};
+#[cfg(test)]
+use read::asked;
 pub use read::read;
 
 /// The whole of what was written.
@@ -36,6 +41,8 @@ pub struct Document {
     pub log: Log,
     /// `[admin]`
     pub admin: Admin,
+    /// `[errors]`: a status, or `default`, and a file.
+    pub errors: Vec<Named<Written<String>>>,
     /// Every key that was written, as a pattern in which names are `*`: `pool.*.probe`.
     pub keys: Vec<Written<String>>,
 }
@@ -165,6 +172,7 @@ pub struct Site {
     pub allow: Texts,
     pub deny: Texts,
     pub rules: Vec<Written<Rule>>,
+    pub errors: Vec<Named<Written<String>>>,
     pub timeouts: Timeouts,
     pub limits: Limits,
 }
@@ -178,6 +186,7 @@ pub struct Rule {
     pub pool: Text,
     pub refuse: Number,
     pub redirect: Text,
+    pub redirect_status: Number,
     pub respond: Option<Written<Respond>>,
 }
 

@@ -1,6 +1,5 @@
 //! The keys of the file, one line each.
 
-use std::cell::RefCell;
 use std::ops::Range;
 
 use toml::de::DeTable;
@@ -23,10 +22,19 @@ pub fn read(file: u32, text: &str) -> (Document, Vec<Misread>) {
     if misreads.iter().any(|misread| matches!(misread, Misread::Syntax { .. })) {
         return (Document::default(), misreads);
     }
-    let reading = Reading { file, misreads: RefCell::new(misreads), keys: RefCell::default() };
+    let reading = Reading::new(file, misreads);
     let mut document = reading.table(table.get_ref(), String::new(), root);
     document.keys = reading.keys.take();
     (document, reading.misreads.take())
+}
+
+/// Every key that is asked for while this text is read, as patterns.
+#[cfg(test)]
+pub(super) fn asked(text: &str) -> std::collections::BTreeSet<String> {
+    let (table, _) = DeTable::parse_recoverable(text);
+    let reading = Reading::new(0, Vec::new());
+    reading.table(table.get_ref(), String::new(), root);
+    reading.asked.take()
 }
 
 /// What the parser of TOML found fault with. After a key that is there twice the rest can be read.
@@ -53,6 +61,7 @@ fn root(t: &mut Table<'_>) -> Document {
         timeouts: inner(t.table("timeouts", timeouts)),
         log: inner(t.table("log", log)),
         admin: inner(t.table("admin", admin)),
+        errors: t.named_text("errors"),
         keys: Vec::new(),
     }
 }
@@ -136,6 +145,7 @@ fn site(t: &mut Table<'_>) -> Site {
         allow: t.text_or_texts("allow"),
         deny: t.text_or_texts("deny"),
         rules: t.tables("rule", rule),
+        errors: t.named_text("errors"),
         timeouts: inner(t.table("timeouts", site_timeouts)),
         limits: inner(t.table("limits", site_limits)),
     }
@@ -148,6 +158,7 @@ fn rule(t: &mut Table<'_>) -> Rule {
         pool: t.text("pool"),
         refuse: t.number("refuse"),
         redirect: t.text("redirect"),
+        redirect_status: t.number("redirect_status"),
         respond: t.table("respond", respond),
     }
 }

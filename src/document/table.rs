@@ -13,6 +13,9 @@ pub(super) struct Reading {
     pub(super) file: u32,
     pub(super) misreads: RefCell<Vec<Misread>>,
     pub(super) keys: RefCell<Vec<Written<String>>>,
+    /// What was asked for, written or not.
+    #[cfg(test)]
+    pub(super) asked: RefCell<std::collections::BTreeSet<String>>,
 }
 
 /// A table, and which of its keys have been asked for.
@@ -27,6 +30,16 @@ pub(super) struct Table<'t> {
 type Value<'t> = Spanned<DeValue<'t>>;
 
 impl Reading {
+    pub(super) fn new(file: u32, misreads: Vec<Misread>) -> Self {
+        Self {
+            file,
+            misreads: RefCell::new(misreads),
+            keys: RefCell::default(),
+            #[cfg(test)]
+            asked: RefCell::default(),
+        }
+    }
+
     /// Reads a table with `read`, then notes the keys that `read` did not ask for.
     pub(super) fn table<'t, T>(
         &'t self,
@@ -74,6 +87,8 @@ impl Reading {
 impl<'t> Table<'t> {
     fn take(&mut self, key: &'static str) -> Option<&'t Value<'t>> {
         self.known.push(key);
+        #[cfg(test)]
+        self.reading.asked.borrow_mut().insert(format!("{}{key}", self.prefix));
         self.entries.get(key)
     }
 
@@ -225,6 +240,11 @@ impl<'t> Table<'t> {
             };
             Some(items.iter().filter_map(|item| reading.text(name, item, "text")).collect())
         })
+    }
+
+    /// `key = { NAME = "text" }`
+    pub(super) fn named_text(&mut self, key: &'static str) -> Vec<Named<Written<String>>> {
+        self.entries_of(key, |reading, name, value| reading.text(name, value, "text in quotes"))
     }
 
     fn entries_of<T>(

@@ -1,5 +1,6 @@
 //! One request and its answer as decisions: whose fault, whether to retry, whether to reuse.
 
+mod explain;
 mod failure;
 mod settle;
 

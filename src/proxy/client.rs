@@ -10,6 +10,7 @@ use crate::exchange::{ClientFault, Failure, UpstreamFault};
 use crate::http::may_decide;
 use crate::net::{Block, Machine, Moment, Socket};
 use crate::observe::Record;
+use crate::site::ErrorsId;
 use crate::tls::Presented;
 
 use super::alarm::{Alarm, Which};
@@ -215,7 +216,9 @@ impl<M: Machine> Client<M> {
         mut record: Box<Record>,
         begun: Moment,
     ) -> After {
-        let (sent, after) = tell_failure(self, failure, None, record.id, false).await;
+        let view = self.worker.view();
+        let whose = (None, view.config.errors(ErrorsId::GLOBAL));
+        let (sent, after) = tell_failure(self, failure, whose, record.id, false).await;
         record.failure = Some((failure.word(), failure.party()));
         record.status = failure.status();
         record.bytes_out = sent as u64;

@@ -327,7 +327,8 @@ async fn refuse_with<M: Machine>(
     let keep = keep && plan.request.keep_alive && !plan.request.upgrade_websocket;
     let keep = keep && client.worker.keeps_clients();
     let id = plan.record.id;
-    let (sent, after) = tell_failure(client, failure, Some(&plan.request), id, keep).await;
+    let whose = (Some(&plan.request), plan.errors());
+    let (sent, after) = tell_failure(client, failure, whose, id, keep).await;
     let mut record = plan.record;
     record.failure = Some((failure.word(), failure.party()));
     record.status = failure.status();

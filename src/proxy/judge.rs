@@ -9,7 +9,7 @@ use crate::http::{
 use crate::net::{Block, Machine, Moment, SMALL_BYTES};
 use crate::observe::{Record, Text};
 use crate::pool::settings::{PoolId, Timeouts};
-use crate::site::{self, Action, Found, Rule, RuleId, Site, SiteId};
+use crate::site::{self, Action, ErrorPages, ErrorsId, Found, Rule, RuleId, Site, SiteId};
 
 use super::client::Client;
 use super::worker::View;
@@ -39,6 +39,12 @@ impl Plan {
     pub(super) fn timeouts(&self) -> &Timeouts {
         &self.view.config.table.rules()[self.rule.0 as usize].terms.timeouts
     }
+
+    /// How a failure looks.
+    pub(super) fn errors(&self) -> &ErrorPages {
+        let config = &self.view.config;
+        config.errors(config.table.rules()[self.rule.0 as usize].terms.errors)
+    }
 }
 
 /// A request that is answered here.
@@ -48,6 +54,8 @@ pub(super) struct Reply {
     pub(super) record: Box<Record>,
     pub(super) begun: Moment,
     pub(super) kind: ReplyKind,
+    /// How a failure looks.
+    pub(super) errors: ErrorsId,
 }
 
 /// What it is answered with.
@@ -151,14 +159,14 @@ fn decide<M: Machine>(
         Some(listener) => table.find(listener.id, head.host, head.path, &mut scratch),
         None => Found::NoSite,
     };
-    let (site, kind) = match found {
+    let (site, kind, errors) = match found {
         Found::Rule { site, rule, names } => {
             record.note(Text::Site, names.site);
             record.note(Text::Rule, names.rule);
             let guarded = rule.terms.guarded.then_some(site);
             if let Some(failure) = refusal(client, view, head, (guarded, &rule.terms.limits)) {
                 let kind = ReplyKind::Failure(failure);
-                return reply_with(view, head, record, begun, kind);
+                return reply_with(view, head, (record, begun), kind, rule.terms.errors);
             }
             if let Action::Forward(pool) = rule.action
                 && !is_misdirected(client, view, names.site_id)
@@ -166,30 +174,35 @@ fn decide<M: Machine>(
             {
                 return forward(client, view, (rule, pool), head, record, begun);
             }
-            (Some(names.site_id), reply_kind(head, rule))
+            (Some(names.site_id), reply_kind(head, rule), rule.terms.errors)
         }
         Found::NoRule(site) => {
             record.note(Text::Site, site.name.as_bytes());
             let refused = refusal(client, view, head, (Some(site), &site.limits));
             let failure = refused.unwrap_or(Failure::Client(ClientFault::NoRule));
-            (Some(site.id), ReplyKind::Failure(failure))
+            (Some(site.id), ReplyKind::Failure(failure), site.errors)
         }
-        Found::NoSite => (None, failed(ClientFault::Misdirected)),
-        Found::BadPath(_) => (None, failed(ClientFault::BadPath)),
+        Found::NoSite => (None, failed(ClientFault::Misdirected), ErrorsId::GLOBAL),
+        Found::BadPath(_) => (None, failed(ClientFault::BadPath), ErrorsId::GLOBAL),
     };
     let misdirected = site.is_some_and(|site| is_misdirected(client, view, site));
-    let kind = if misdirected { failed(ClientFault::Misdirected) } else { kind };
-    reply_with(view, head, record, begun, kind)
+    // Whose page it would be is not known: the connection is another Site's.
+    let (kind, errors) = if misdirected {
+        (failed(ClientFault::Misdirected), ErrorsId::GLOBAL)
+    } else {
+        (kind, errors)
+    };
+    reply_with(view, head, (record, begun), kind, errors)
 }
 
 fn reply_with(
     view: &View,
     head: &RequestHead<'_, '_>,
-    record: Box<Record>,
-    begun: Moment,
+    (record, begun): (Box<Record>, Moment),
     kind: ReplyKind,
+    errors: ErrorsId,
 ) -> Judged {
-    Judged::Reply(Reply { view: view.clone(), request: head.facts, record, begun, kind })
+    Judged::Reply(Reply { view: view.clone(), request: head.facts, record, begun, kind, errors })
 }
 
 /// Why a request is refused as soon as its Site is known, whatever its Rule. `guarded` is the Site
@@ -231,14 +244,18 @@ fn reply_kind(head: &RequestHead<'_, '_>, rule: &Rule) -> ReplyKind {
         Action::Respond(_) => ReplyKind::Respond(rule.id),
         Action::Refuse(status) => ReplyKind::Refused(*status),
         Action::Redirect { status, location } => {
-            ReplyKind::Redirect { status: *status, location: location.to_string() }
+            let status = status.unwrap_or_else(|| moved(head));
+            ReplyKind::Redirect { status, location: location.to_string() }
         }
         Action::RedirectToHttps { port } => {
-            let plain = matches!(head.facts.method, Method::Get | Method::Head);
-            let location = https_location(head, *port);
-            ReplyKind::Redirect { status: if plain { 301 } else { 307 }, location }
+            ReplyKind::Redirect { status: moved(head), location: https_location(head, *port) }
         }
     }
+}
+
+/// Clients may turn other methods into GET on a 301 (RFC 9110 section 15.4.2).
+fn moved(head: &RequestHead<'_, '_>) -> u16 {
+    if matches!(head.facts.method, Method::Get | Method::Head) { 301 } else { 307 }
 }
 
 fn https_location(head: &RequestHead<'_, '_>, port: u16) -> String {
@@ -263,7 +280,8 @@ fn forward<M: Machine>(
     let body_bytes_max = rule.terms.limits.body_bytes_max.unwrap_or(u64::MAX);
     if matches!(request.framing, Framing::Length(length) if length > body_bytes_max) {
         let kind = failed(ClientFault::BodyTooLong);
-        return Judged::Reply(Reply { view: view.clone(), request, record, begun, kind });
+        let (view, errors) = (view.clone(), rule.terms.errors);
+        return Judged::Reply(Reply { view, request, record, begun, kind, errors });
     }
     let (policy, mut extra) = forwarded_fields(client, rule.terms.forwarded, head);
     if let Some(hops) = head.max_forwards {

@@ -3,7 +3,7 @@
 use crate::exchange::Failure;
 use crate::http::{Framing, Method, RequestFacts, Version};
 use crate::net::{Block, Machine};
-use crate::site::Action;
+use crate::site::{Action, ErrorPages};
 
 use super::alarm::Which;
 use super::client::{After, Client};
@@ -99,9 +99,17 @@ impl Own<'_> {
     }
 }
 
-/// The page of a failure, with the record's number so that the log can be searched for it.
-pub(super) fn page(status: u16, id: u64) -> String {
-    format!("{status} {}\n{}\nRequest {id:016x}\n", reason(status), sentence(status))
+/// The content of a failure's answer and what it is: the operator's page, else ours with the
+/// record's number, so that the log can be searched for it.
+fn page(pages: &ErrorPages, status: u16, id: u64) -> (&'static str, String) {
+    let id = format!("{id:016x}");
+    match pages.find(status) {
+        Some(page) => (page.content_type, page.render(status, &id)),
+        None => {
+            let (reason, sentence) = (reason(status), sentence(status));
+            ("text/plain", format!("{status} {reason}\n{sentence}\nRequest {id}\n"))
+        }
+    }
 }
 
 /// Answers a request that goes to no server. Its body, if one is due, is not read.
@@ -110,20 +118,21 @@ pub(super) async fn reply<M: Machine>(client: &mut Client<M>, mut reply: Reply) 
     let bodyless = matches!(request.framing, Framing::None | Framing::Length(0));
     let mut keep = request.keep_alive && bodyless && client.worker.keeps_clients();
     let text;
+    let pages = reply.view.config.errors(reply.errors);
     let own = match &reply.kind {
         ReplyKind::Failure(failure) => {
             reply.record.failure = Some((failure.word(), failure.party()));
             keep &= !failure.spoils_connection();
-            text = page(failure.status(), reply.record.id);
-            plain(failure.status(), &text)
+            text = page(pages, failure.status(), reply.record.id);
+            told(failure.status(), &text)
         }
-        ReplyKind::Refused(200) => plain(200, ""),
+        ReplyKind::Refused(200) => empty(200),
         ReplyKind::Refused(status) => {
-            text = page(*status, reply.record.id);
-            plain(*status, &text)
+            text = page(pages, *status, reply.record.id);
+            told(*status, &text)
         }
         ReplyKind::Redirect { status, location } => {
-            Own { fields: format!("Location: {location}\r\n"), ..plain(*status, "") }
+            Own { fields: format!("Location: {location}\r\n"), ..empty(*status) }
         }
         ReplyKind::Respond(rule) => {
             match &reply.view.config.table.rules()[rule.0 as usize].action {
@@ -133,7 +142,7 @@ pub(super) async fn reply<M: Machine>(client: &mut Client<M>, mut reply: Reply) 
                     content_type: &answer.content_type,
                     body: &answer.body,
                 },
-                _ => plain(500, ""),
+                _ => empty(500),
             }
         }
     };
@@ -151,21 +160,25 @@ pub(super) async fn reply<M: Machine>(client: &mut Client<M>, mut reply: Reply) 
     }
 }
 
-fn plain(status: u16, text: &str) -> Own<'_> {
-    Own { status, fields: String::new(), content_type: "text/plain", body: text.as_bytes() }
+fn told<'t>(status: u16, (content_type, text): &'t (&'static str, String)) -> Own<'t> {
+    Own { status, fields: String::new(), content_type, body: text.as_bytes() }
+}
+
+fn empty(status: u16) -> Own<'static> {
+    Own { status, fields: String::new(), content_type: "text/plain", body: b"" }
 }
 
 /// Tells a client about a failure where its request cannot be gone on with.
 pub(super) async fn tell_failure<M: Machine>(
     client: &mut Client<M>,
     failure: Failure,
-    request: Option<&RequestFacts>,
+    (request, pages): (Option<&RequestFacts>, &ErrorPages),
     id: u64,
     keep: bool,
 ) -> (usize, After) {
-    let text = page(failure.status(), id);
+    let text = page(pages, failure.status(), id);
     let keep = keep && !failure.spoils_connection();
-    let mut own = plain(failure.status(), &text);
+    let mut own = told(failure.status(), &text);
     if matches!(failure.status(), 429 | 503) {
         own.fields = "Retry-After: 5\r\n".to_owned();
     }

@@ -1,6 +1,7 @@
 //! Listener, Site, Rule and Action, and the table that finds them for a request.
 
 mod admission;
+mod errors;
 pub mod host;
 pub mod path;
 mod table;
@@ -16,6 +17,7 @@ use bytes::Bytes;
 use crate::pool::settings::{PoolId, Timeouts};
 
 pub use admission::{Admission, Prefix, PrefixFault};
+pub use errors::{ErrorPage, ErrorPages, ErrorsId};
 pub use path::PathFault;
 pub use table::{Found, Names, RedirectDraft, RuleDraft, SiteDraft, Table};
 
@@ -75,6 +77,8 @@ pub struct Site {
     pub limits: Limits,
     /// The Site's own, else the global ones.
     pub timeouts: Timeouts,
+    /// How failures look.
+    pub errors: ErrorsId,
 }
 
 /// `path_check`
@@ -140,6 +144,8 @@ pub struct Terms {
     pub forwarded: Forwarded,
     /// The Site's `admission` has to be asked: it is not for everybody.
     pub guarded: bool,
+    /// The Site's.
+    pub errors: ErrorsId,
 }
 
 /// What is done with a request.
@@ -149,8 +155,8 @@ pub enum Action {
     Forward(PoolId),
     /// The client is sent elsewhere.
     Redirect {
-        /// The status.
-        status: u16,
+        /// The status; `None`: 301 to GET and HEAD, else 307, which keeps method and body.
+        status: Option<u16>,
         /// The whole of the `Location` field.
         location: Box<str>,
     },

@@ -28,13 +28,14 @@ fn site(names: &[&str], listeners: &[ListenerId], path_check: PathCheck) -> Site
         admission: Admission::default(),
         limits,
         timeouts: Timeouts::default(),
+        errors: ErrorsId::GLOBAL,
     }
 }
 
 fn terms() -> Arc<Terms> {
-    let Site { timeouts, limits, forwarded, .. } =
+    let Site { timeouts, limits, forwarded, errors, .. } =
         site(&["terms.test"], &[HTTP], PathCheck::Strict);
-    Arc::new(Terms { timeouts, limits, forwarded, guarded: false })
+    Arc::new(Terms { timeouts, limits, forwarded, guarded: false, errors })
 }
 
 fn draft(site: Site, paths: &[&str]) -> SiteDraft {

@@ -20,6 +20,8 @@ mod limits_pace;
 mod limits_site;
 mod log;
 mod malformed;
+mod manual;
+mod pages;
 mod patience;
 mod pressure;
 mod publish;

@@ -1,0 +1,89 @@
+//! The keys of pools, sites, rules and error pages.
+
+use super::Otherwise::{Needed, Value, Words};
+use super::{Key, Kind, key, table};
+
+pub(super) const KEYS: &[Key] = &[
+    table("pool", Kind::Named, "Servers that can stand in for each other."),
+    key("pool.*.adapter", Kind::Name("adapter"), Value("\"internal\""),
+        "The adapter through which the servers are reached.", "\"internal\""),
+    key("pool.*.servers", Kind::Servers, Needed,
+        "The servers. A name with several addresses is a server for each.", "[\"fe01.contoso.local:4443\", { address = \"192.0.2.12:4443\", weight = 3 }]"),
+    key("pool.*.servers.address", Kind::Text, Needed,
+        "host:port", "\"192.0.2.12:4443\"").twin("pool.*.backup.address"),
+    key("pool.*.servers.weight", Kind::Number(1, 1000), Value("1"),
+        "Its share of the load: a server with 3 gets three times as much as one with 1.", "3").twin("pool.*.backup.weight"),
+    key("pool.*.backup", Kind::Servers, Value("[]"),
+        "Servers that are used only when none of the others is up.", "[\"fe09.contoso.local:4443\"]"),
+    key("pool.*.balance", Kind::Choice, Value("\"least-loaded\""),
+        "Who is next: the server with the fewest requests under way for its weight, or each in turn.", "\"round-robin\"")
+        .words(&["least-loaded", "round-robin"]),
+    key("pool.*.affinity", Kind::ChoiceOrTable, Value("\"none\""),
+        "Whether a client comes back to the same server: by its address, or by a cookie of the application's.", "\"none\"")
+        .words(&["none", "source"])
+        .when("Windows authentication needs none: a client that logs in keeps its connection anyway."),
+    key("pool.*.affinity.cookie", Kind::Text, Needed,
+        "The name of the cookie.", "\"MS-WSMAN\""),
+    key("pool.*.idle_max", Kind::Number(0, 65_535), Value("32"),
+        "Idle upstream connections that each worker keeps for reuse.", "32")
+        .when("0 opens a connection for every request: for servers that cannot bear reuse."),
+    table("pool.*.tls", Kind::Table, "Speak TLS to the servers. Without this table they are spoken to in plain; an empty one is enough."),
+    key("pool.*.tls.ca", Kind::File, Value("\"system\""),
+        "Who may vouch for the servers: a PEM file of authorities, or the system's list. A server's own certificate in the file is trusted too.", "\"certs/internal-ca.pem\"")
+        .words(&["system"]),
+    key("pool.*.tls.server_name", Kind::Text, Words("the server's own name or address, as in servers"),
+        "The name that the servers' certificates must carry; host is the name that the client asked for.", "\"webext.contoso.com\"")
+        .words(&["host"]),
+    key("pool.*.tls.sni", Kind::Text, Value("\"same\""),
+        "The server name that is sent: the one that is verified, none, or another.", "\"none\"")
+        .words(&["same", "none"]),
+    key("pool.*.tls.pin_sha256", Kind::Texts, Value("[]"),
+        "SHA-256 of public keys that are accepted, in hexadecimal or base64. Replaces `ca`; the name is still verified.", "[\"e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855\"]"),
+    key("pool.*.tls.profile", Kind::Choice, Value("\"modern\""),
+        "What is offered to the servers: TLS 1.3 and 1.2, or 1.2 with a small greeting; windows-2012r2 adds what Windows Server before 2016 needs.", "\"tls12\"")
+        .words(&["modern", "tls12", "windows-2012r2"])
+        .when("Take tls12 for servers that fail or hang on the modern greeting."),
+    table("site", Kind::Named, "The public names of one published application, and what is done with requests for them."),
+    key("site.*.names", Kind::Texts, Needed,
+        "Its public names; `*.` stands for one label.", "[\"webext.contoso.com\", \"*.apps.contoso.com\"]"),
+    key("site.*.listeners", Kind::Names("listener"), Needed,
+        "Where the names are accepted.", "[\"https\"]"),
+    key("site.*.certificate", Kind::Names("certificate"), Words("that of each listener"),
+        "What clients that ask for one of the names are shown. It has to cover all of them.", "\"lync\""),
+    key("site.*.redirect_http", Kind::Flag, Value("false"),
+        "Whether the same names answer on plain listeners of the same adapter with a redirect to https.", "true"),
+    key("site.*.path_check", Kind::Choice, Value("\"strict\""),
+        "strict refuses paths that a server could read in two ways; raw looks at no path, and then allows only rules for `/`.", "\"raw\"")
+        .words(&["strict", "raw"])
+        .when("Office Web Apps needs raw."),
+    key("site.*.forwarded", Kind::Choice, Value("\"drop\""),
+        "X-Forwarded-For and the like, from clients: dropped; replaced by ours; ours appended; or passed as they come.", "\"replace\"")
+        .words(&["drop", "replace", "append", "pass"])
+        .when("replace tells servers the client's address. append and pass believe the client, or a proxy in front."),
+    table("site.*.rule", Kind::List, "What is done with which path. The first rule whose path fits decides; each does one of: pool, refuse, redirect, respond."),
+    key("site.*.rule.name", Kind::Text, Words("the path"),
+        "What the log and metrics call it.", "\"no-cscp\""),
+    key("site.*.rule.path", Kind::Text, Needed,
+        "The path and everything below it, in whole segments and without regard to case.", "\"/cscp\""),
+    key("site.*.rule.pool", Kind::Name("pool"), Words("another action"),
+        "Send it to a server of this pool.", "\"front-end\""),
+    key("site.*.rule.refuse", Kind::Number(400, 599), Words("another action"),
+        "Answer with this status.", "404"),
+    key("site.*.rule.redirect", Kind::Text, Words("another action"),
+        "Send the client to this URL or path.", "\"https://www.contoso.com/new\""),
+    key("site.*.rule.redirect_status", Kind::OneOf(&[301, 302, 303, 307, 308]), Words("301 to GET and HEAD, which browsers remember; 307 to the rest, which keeps method and body"),
+        "The status of the redirect.", "302")
+        .when("302 or 307 while it may still change: browsers do not remember those."),
+    key("site.*.rule.respond", Kind::Inline, Words("another action"),
+        "Answer with this.", "{ status = 200, body = \"User-agent: *\\nDisallow: /\\n\" }"),
+    key("site.*.rule.respond.status", Kind::Number(200, 599), Needed,
+        "The status.", "200"),
+    key("site.*.rule.respond.body", Kind::Text, Words("empty"),
+        "What the client reads.", "\"closed until Monday\""),
+    key("site.*.rule.respond.content_type", Kind::Text, Value("\"text/plain; charset=utf-8\""),
+        "What the body is.", "\"text/html\""),
+    key("errors", Kind::NamedFiles, Words("short texts of ours, with the request's number"),
+        "Error answers in your own words: a status from 400 to 599, or default for all others, and a file of at most 64 KiB called .html, .txt or .json. In it `{request_id}` and `{status}` are filled in. Read when the configuration is.", "{ 404 = \"pages/404.html\", default = \"pages/error.html\" }")
+        .stronger(&["site.*"])
+        .when("Show `{request_id}`: a user who reads it out saves a search in the log. A site's `default` comes before all pages of the global table."),
+];
