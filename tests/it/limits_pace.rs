@@ -1,14 +1,31 @@
 //! A client that sends or takes a body too slowly is ended; nobody else is, however long it takes.
 
+use std::io::ErrorKind;
 use std::time::Duration;
 
 use crate::rig::{End, Gatehouse, Origin, Wire, now, until};
 
-/// More than the kernel holds for a client that does not read.
-const LONG_BODY: usize = 16 << 20;
+/// More than anybody here reads.
+const LONG_BODY: usize = 1 << 30;
 
 /// So long a client is not judged.
 const GRACE: u64 = 30;
+
+/// What the kernel took for a reader at the beginning is forgotten so much later.
+const BURST: u64 = 15;
+
+/// Sends a body that nobody reads to its end, until the connection is ended from there.
+fn pour(mut server: Wire) {
+    let _ = server.try_send(format!("HTTP/1.1 200 OK\r\nContent-Length: {LONG_BODY}\r\n\r\n"));
+    loop {
+        match server.try_send([b'x'; 1 << 16]) {
+            // A reader that is no quicker.
+            Err(error) if matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut) => {}
+            Err(_) => return,
+            Ok(()) => {}
+        }
+    }
+}
 
 /// A proxy, and who is served by it at the same time.
 struct Stage {
@@ -40,22 +57,15 @@ impl Stage {
         };
         let slow_upload = upload(gatehouse.secure_client());
         let quick_upload = upload(gatehouse.client());
-        let mut download = |mut client: Wire| {
+        let download = |mut client: Wire| {
             client.send("GET /down HTTP/1.1\r\nHost: a.test\r\n\r\n");
             let mut server = origin.accept();
             server.head();
-            std::thread::spawn(move || {
-                let head = format!("HTTP/1.1 200 OK\r\nContent-Length: {LONG_BODY}\r\n\r\n");
-                server.send(head);
-                // It does not come to its end while the client does not read.
-                let _ = server.try_send(vec![b'x'; LONG_BODY]);
-                // What the client does not want to have is not ended here either.
-                server.rest();
-            });
+            std::thread::spawn(move || pour(server));
             client.head();
             client
         };
-        let room = Some(16 << 10);
+        let room = Some(128 << 10);
         let narrow = |port| gatehouse.connect_from(port, 2, room);
         let slow_readers = vec![
             download(Wire::plain(narrow(gatehouse.http))),
@@ -79,10 +89,8 @@ impl Stage {
         }
     }
 
-    /// What everybody does in a second.
+    /// What is quick enough.
     fn second(&mut self) {
-        // Its time may have come.
-        let _ = self.slow_upload.try_send("a");
         self.upload.send([b'a'; 700]);
         self.reader.read(100_000);
     }
@@ -93,16 +101,23 @@ fn who_is_too_slow_is_ended() {
     let mut strict = Stage::open("client_rate_min = \"500B/s\"");
     let mut lax = Stage::open("client_rate_min = \"off\"");
     let start = now();
-    for second in 1..GRACE + 6 {
+    for second in 1..=GRACE + BURST + 2 {
         strict.second();
         lax.second();
         until("a second", || (start.elapsed() > Duration::from_secs(second)).then_some(()));
-        if second == GRACE - 3 {
-            strict.slow_upload.expect_nothing_yet();
+        match second {
+            ..GRACE => {
+                strict.slow_upload.send("a");
+                lax.slow_upload.send("a");
+            }
+            GRACE => {
+                let answer = strict.slow_upload.answer();
+                assert_eq!(answer.status(), 408, "{}", answer.head);
+                assert!(start.elapsed() >= Duration::from_secs(GRACE), "before its time");
+            }
+            _ => lax.slow_upload.send("a"),
         }
     }
-    let answer = strict.slow_upload.answer();
-    assert_eq!(answer.status(), 408, "{}", answer.head);
     for mut reader in strict.slow_readers {
         assert_eq!(reader.rest().1, End::Reset, "what it got must not be taken for whole");
     }
