@@ -8,8 +8,7 @@ use gatehouse::pool::settings::{PoolId, Timeouts};
 use gatehouse::site::path::canonical_rule;
 use gatehouse::site::{
     Action, Admission, ErrorsId, Forwarded, Found, Limits, ListenerId, PathCheck, RuleDraft, Site,
-    SiteDraft,
-    SiteId, Table, Terms,
+    SiteDraft, SiteId, Table, Terms,
 };
 
 const LISTENER: ListenerId = ListenerId(0);
