@@ -148,8 +148,10 @@ fn whole(folder: &Path, path: &str) -> String {
 
 /// `json:./access.log`
 fn whole_place(folder: &Path, place: &str) -> String {
-    match place.split_once(':') {
-        Some((format, path)) if path.contains('/') => format!("{format}:{}", whole(folder, path)),
+    // A service may have its socket behind it: `json:syslog:/run/other/log`.
+    let path = place.rfind(':').map_or(0, |colon| colon + 1);
+    match place.split_at_checked(path) {
+        Some((before, path)) if path.contains('/') => format!("{before}{}", whole(folder, path)),
         _ => place.to_string(),
     }
 }

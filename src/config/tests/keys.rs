@@ -341,7 +341,7 @@ fn the_schema_refuses_what_is_refused() {
     for (pattern, value, fault) in [
         ("pool.*.colour", "1", ".pool.front-end.colour: unknown"),
         ("colour", "1", ".colour: unknown"),
-        ("limits.memory_max", "1", ".limits.memory_max: unknown"),
+        ("limits.memory_max", "1", ".limits.memory_max: anyOf"),
         ("workers.count", "0", ".workers.count: anyOf"),
         ("workers.count", "true", ".workers.count: anyOf"),
         ("timeouts.connect", "5", ".timeouts.connect: type"),

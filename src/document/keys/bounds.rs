@@ -14,10 +14,10 @@ pub(super) const KEYS: &[Key] = &[
         "Client connections. auto comes from the limit of open files. Who comes when it is full gets 503.", "20000")
         .words(&["auto"]),
     key("limits.clients_per_address_max", Kind::Size(1, COUNT), Value("500"),
-        "Client connections of one address.", "500")
+        "Client connections of one address; an IPv6 network of 64 bits counts as one. Who comes beyond gets 429.", "500")
         .when("Raise it when many users come through one address."),
     key("limits.handshakes_max", Kind::Size(1, COUNT), Value("512"),
-        "TLS handshakes under way at a time.", "512"),
+        "TLS handshakes under way at a time; connections beyond are closed at once.", "512"),
     key("limits.head_bytes_max", Kind::Size(256, 16 << 20), Value("32768"),
         "Start line and fields of a request together; more is answered with 431.", "131072")
         .stronger(SITE)
@@ -29,7 +29,7 @@ pub(super) const KEYS: &[Key] = &[
     key("limits.target_bytes_max", Kind::Size(256, 16 << 20), Value("16384"),
         "Path and query of a request; more is answered with 414.", "16384")
         .stronger(SITE),
-    key("limits.fields_max", Kind::Size(1, 65_535), Value("128"),
+    key("limits.fields_max", Kind::Size(1, 256), Value("128"),
         "Fields of a request; more is answered with 431.", "128")
         .stronger(SITE),
     key("limits.body_bytes_max", Kind::Size(0, u64::MAX), Value("\"none\""),
@@ -37,10 +37,11 @@ pub(super) const KEYS: &[Key] = &[
         .words(&["none"])
         .stronger(SITE),
     key("limits.memory_max", Kind::Size(1 << 20, u64::MAX), Value("\"auto\""),
-        "Memory for all buffers together.", "\"2GB\"")
+        "Memory for all buffers together; auto is a quarter of the machine's. While it is full, what is new gets 503.", "\"2GB\"")
         .words(&["auto"]),
     key("limits.client_rate_min", Kind::Rate, Value("\"500B/s\""),
-        "Bytes a second that a client has to send or take, after 30 s, while a body is due.", "\"500B/s\""),
+        "Bytes a second that a client has to send or take, on the average of 30 s, while it is the one who is waited for; off: any rate will do. A slow upload gets 408, a slow download is reset.", "\"500B/s\"")
+        .words(&["off"]),
     table("timeouts", Kind::Table, "How long things may take.").stronger(BOTH),
     key("timeouts.handshake", Kind::Duration, Value("\"10s\""),
         "A client's TLS handshake.", "\"10s\""),
@@ -82,20 +83,20 @@ pub(super) const KEYS: &[Key] = &[
     table("log", Kind::Table, "What is written down about requests."),
     key("log.access", Kind::Places, Value("[\"json:/var/log/gatehouse/access.log\"]"),
         "Where a line for each request goes, and in which form.", "[\"json:/var/log/gatehouse/access.log\", \"combined:stdout\"]")
-        .words(&["off", "json:stdout", "combined:stdout"]),
+        .words(&["off", "json:stdout", "combined:stdout", "json:journald", "combined:syslog"]),
     key("log.query", Kind::Choice, Value("\"drop\""),
         "What stands behind the `?` of a request: its length only, or all of it.", "\"keep\"")
         .words(&["drop", "keep"])
         .when("Queries can hold secrets: keep them only while you look for something."),
     key("log.rotate", Kind::Inline, Words("bytes = \"100MB\", files = 10"),
         "When a new file is begun.", "{ bytes = \"100MB\", files = 10 }"),
-    key("log.rotate.bytes", Kind::Size(65_536, u64::MAX), Value("\"100MB\""),
+    key("log.rotate.bytes", Kind::Size(65_536, 1 << 40), Value("\"100MB\""),
         "The size at which a new file is begun.", "\"100MB\""),
-    key("log.rotate.files", Kind::Number(1, 10_000), Value("10"),
-        "How many old files are kept.", "10"),
-    table("admin", Kind::Table, "Where the box is asked and told things while it runs. Never on the external adapter. This version checks the table and opens nothing yet."),
+    key("log.rotate.files", Kind::Number(0, 10_000), Value("10"),
+        "How many old files are kept; with 0 the file is emptied.", "10"),
+    table("admin", Kind::Table, "Where the box is asked and told things while it runs. Never on the external adapter. This version opens the socket only."),
     key("admin.socket", Kind::File, Value("\"/run/gatehouse/admin.sock\""),
-        "The local socket.", "\"/run/gatehouse/admin.sock\""),
+        "The local socket that `gatehouse reload` asks; for root and the service's own user.", "\"/run/gatehouse/admin.sock\""),
     key("admin.adapter", Kind::Name("adapter"), Value("\"internal\""),
         "The adapter of the admin page: internal or management.", "\"management\""),
     key("admin.port", Kind::Number(1, 65_535), Value("9443"),

@@ -38,6 +38,8 @@ pub enum Kind {
     Names(&'static str),
     /// A list of texts.
     Texts,
+    /// A text, or a list of texts.
+    TextOrTexts,
     /// Places for the access log: one or several.
     Places,
     /// A list of texts or tables.
@@ -171,7 +173,8 @@ impl Key {
             Kind::Name(table) => format!("name of a table [{table}.NAME]"),
             Kind::Names(table) => format!("name of a table [{table}.NAME], or a list of them"),
             Kind::Texts => "list of texts".to_string(),
-            Kind::Places => "\"json:PATH\", \"combined:PATH\", or a list of such".to_string(),
+            Kind::TextOrTexts => "text, or a list of texts".to_string(),
+            Kind::Places => "\"json:PATH\", \"combined:PATH\", `journald`, `syslog` or `stdout` in the place of PATH, or a list of such".to_string(),
             Kind::Servers => "list of \"host:port\" or { address, weight }".to_string(),
             Kind::Number(least, most) => format!("whole number from {least} to {most}"),
             Kind::OneOf(numbers) => {

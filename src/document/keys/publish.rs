@@ -60,6 +60,10 @@ pub(super) const KEYS: &[Key] = &[
         "X-Forwarded-For and the like, from clients: dropped; replaced by ours; ours appended; or passed as they come.", "\"replace\"")
         .words(&["drop", "replace", "append", "pass"])
         .when("replace tells servers the client's address. append and pass believe the client, or a proxy in front."),
+    key("site.*.allow", Kind::TextOrTexts, Value("[]"),
+        "Networks whose clients may come; if there are any, nobody else. Of several that fit, the longest prefix decides.", "[\"10.0.0.0/8\", \"2001:db8::/32\"]"),
+    key("site.*.deny", Kind::TextOrTexts, Value("[]"),
+        "Networks whose clients get 403. At the same length of prefix it decides before `allow`.", "[\"192.0.2.0/24\"]"),
     table("site.*.rule", Kind::List, "What is done with which path. The first rule whose path fits decides; each does one of: pool, refuse, redirect, respond."),
     key("site.*.rule.name", Kind::Text, Words("the path"),
         "What the log and metrics call it.", "\"no-cscp\""),

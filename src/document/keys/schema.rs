@@ -77,9 +77,10 @@ fn simple(kind: Kind, pattern: &str, present: Present<'_>) -> Value {
     let texts = json!({ "type": "array", "items": text });
     match kind {
         Kind::Texts => texts,
+        Kind::TextOrTexts => json!({ "anyOf": [{ "type": "string" }, texts] }),
         Kind::Names(_) => json!({ "anyOf": [text, texts] }),
         Kind::Places => {
-            let place = "^(off|(json|combined):(stdout|.*/.*))$";
+            let place = "^(off|(json|combined):(stdout|journald|syslog|.*/.*))$";
             let text = json!({ "type": "string", "pattern": place });
             json!({ "anyOf": [text, { "type": "array", "items": text }] })
         }
