@@ -169,12 +169,12 @@ fn memory_for_buffers() {
 fn memory_for_sessions() {
     let gatehouse = start(&[1], "memory_max = \"1MiB\"");
     let mut clients = Vec::new();
-    while clients.len() < 100 && ask(&mut gatehouse.client()) == 200 {
+    while clients.len() < 200 && ask(&mut gatehouse.client()) == 200 {
         let mut client = gatehouse.secure_client();
         ask(&mut client);
         clients.push(client);
     }
-    assert!((40..=64).contains(&clients.len()), "{}", clients.len());
+    assert!((80..=128).contains(&clients.len()), "{}", clients.len());
     drop(clients);
     until("memory for new clients", || (ask(&mut gatehouse.client()) == 200).then_some(()));
 }

@@ -142,3 +142,29 @@ fn who_is_too_slow_is_ended() {
     }
     drop((strict.servers, lax.servers));
 }
+
+/// The kernel asks for more only when much of what it holds has gone; a client that takes little at
+/// a time is not silent meanwhile. One that takes nothing is.
+#[test]
+fn who_takes_a_little_is_not_silent() {
+    let origin = Origin::new();
+    let more = "[timeouts]\nclient_write_idle = \"3s\"\n";
+    let gatehouse = Gatehouse::publish(&[origin.port()], more);
+    let mut client = Wire::plain(gatehouse.connect_from(gatehouse.http, 2, Some(16 << 10)));
+    client.send("GET /down HTTP/1.1\r\nHost: a.test\r\n\r\n");
+    let mut server = origin.accept();
+    server.head();
+    std::thread::spawn(move || pour(server));
+    client.head();
+    let start = now();
+    for step in 1..=80 {
+        client.read(2048);
+        let time = Duration::from_millis(100 * step);
+        until("the next step", || (start.elapsed() > time).then_some(()));
+    }
+    let stopped = now();
+    let record = &gatehouse.records(1)[0];
+    assert_eq!(record["failure"], "client_slow_reader", "{record}");
+    assert!(stopped.elapsed() < Duration::from_secs(10), "{:?}", stopped.elapsed());
+    assert_eq!(client.rest().1, End::Reset);
+}
