@@ -10,9 +10,12 @@ use super::{FAILED, REFUSED};
 
 pub(super) fn run(file: &Path) -> u8 {
     let config = match read(file) {
-        Ok(config) => config,
+        Ok((config, warnings)) => {
+            print(&warnings);
+            config
+        }
         Err(complaints) => {
-            print(&complaints, false);
+            print(&complaints);
             return REFUSED;
         }
     };

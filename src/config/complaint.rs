@@ -5,65 +5,17 @@
 
 use std::fmt::Display;
 use std::io;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
-use super::report::{Complaint, Complaints};
-use super::suggest::nearest;
-use crate::document::{At, Files, Misread, Place};
+use super::faults::Faults;
+use super::report::{Complaint, Complaints, Severity};
+use super::suggest::{is_near, nearest};
+use super::words::{date, elsewhere, how_to_write, name_fault, reason, shortened, suggestion};
+use crate::document::{At, Misread, Place};
 use crate::site::PathFault;
 use crate::site::host::NameFault;
 use crate::tls::certificate::CertificateFault;
-
-/// Collects complaints while the files are judged.
-#[derive(Debug, Default)]
-pub(super) struct Faults {
-    list: Vec<Fault>,
-}
-
-#[derive(Debug)]
-struct Fault {
-    at: At,
-    message: String,
-    help: Option<String>,
-    notes: Vec<(At, String)>,
-}
-
-impl Fault {
-    fn help(&mut self, help: impl Into<String>) -> &mut Self {
-        self.help = Some(help.into());
-        self
-    }
-
-    fn note(&mut self, at: At, text: impl Into<String>) -> &mut Self {
-        self.notes.push((at, text.into()));
-        self
-    }
-}
-
-impl Faults {
-    pub(super) fn is_empty(&self) -> bool {
-        self.list.is_empty()
-    }
-
-    /// Puts lines and columns to everything, in the order of the files.
-    pub(super) fn into_complaints(mut self, files: &Files) -> Complaints {
-        self.list.sort_by_key(|fault| fault.at);
-        let list = self.list.into_iter().map(|fault| Complaint {
-            place: files.place(fault.at),
-            message: fault.message,
-            help: fault.help,
-            notes: fault.notes.into_iter().map(|(at, text)| (files.place(at), text)).collect(),
-        });
-        Complaints::new(list.collect())
-    }
-
-    fn add(&mut self, at: At, message: impl Into<String>) -> &mut Fault {
-        let (message, notes) = (message.into(), Vec::new());
-        self.list.push(Fault { at, message, help: None, notes });
-        let last = self.list.len() - 1;
-        &mut self.list[last]
-    }
-}
+use crate::tls::chain::{ChainFault, Finding, RSA_BITS_MIN};
 
 /// The text of the files.
 impl Faults {
@@ -71,8 +23,13 @@ impl Faults {
         self.add(at, format!("cannot read {}: {}", path.display(), reason(error)));
     }
 
-    pub(super) fn not_utf8(&mut self, at: At) {
-        self.add(at, "this file is not UTF-8 text").help("save it as UTF-8");
+    pub(super) fn not_utf8(&mut self, at: At, utf16: bool) {
+        let fault = self.add(at, "this file is not UTF-8 text");
+        if utf16 {
+            fault.help("it is UTF-16, which Notepad calls Unicode; save it as UTF-8");
+        } else {
+            fault.help("save it as UTF-8; `iconv -f windows-1252 -t utf-8` converts what an old editor wrote");
+        }
     }
 
     pub(super) fn misread(&mut self, misread: Misread) {
@@ -87,24 +44,114 @@ impl Faults {
                 }
             }
             Misread::WrongType { at, key, expected, actual } => {
-                self.add(at, format!("`{key}` takes {expected}, not {actual}"));
+                let fault = self.add(at, format!("`{key}` takes {expected}, not {actual}"));
+                if let Some(help) = how_to_write(expected, actual) {
+                    fault.help(help);
+                }
+            }
+            Misread::NoName { at, key, kind, actual } => {
+                self.add(at, format!("`{key}` would be the name of one {kind}, and takes a table, not {actual}"))
+                    .help(format!("each has a name: write [{kind}.NAME], and `{key}` below it"));
             }
             Misread::UnknownKey { at, key, known, pattern } => {
                 let meant = known.iter().copied().chain(super::later::siblings(&pattern));
-                self.unknown_key(at, &key, nearest(&key, meant), &known);
+                self.unknown_key(at, &key, &pattern, nearest(&key, meant), &known);
             }
         }
     }
 
-    fn unknown_key(&mut self, at: At, key: &str, meant: Option<&str>, known: &[&str]) {
-        let fault = self.add(at, format!("no setting is called `{key}` here{}", suggestion(meant)));
-        if meant.is_none() {
-            fault.help(format!("known here: {}", known.join(", ")));
+    fn unknown_key(
+        &mut self,
+        at: At,
+        key: &str,
+        pattern: &str,
+        meant: Option<&str>,
+        known: &[&str],
+    ) {
+        let places = if self.are_many() { Vec::new() } else { elsewhere(pattern, key) };
+        match meant {
+            // A word that is right elsewhere is more likely than one that is only similar.
+            Some(meant) if places.is_empty() || is_near(key, meant) => {
+                self.add(at, format!("no setting is called `{key}` here; did you mean `{meant}`?"));
+            }
+            _ if !places.is_empty() => {
+                let places = places.join(" or ");
+                self.add(at, format!("no setting is called `{key}` here; it belongs {places}"));
+            }
+            _ => {
+                let known = format!("known here: {}", known.join(", "));
+                self.add(at, format!("no setting is called `{key}` here")).help(known);
+            }
         }
+    }
+
+    pub(super) fn defined_twice(&mut self, at: At, kind: &str, name: &str, first: At) {
+        self.add(at, format!("{kind} `{name}` is defined twice"))
+            .note(first, "it was first defined here")
+            .help("give one of them another name, or take one out");
+    }
+
+    pub(super) fn in_two_files(&mut self, at: At, table: &str, first: At) {
+        let what = match table.split_once('.') {
+            Some((table, key)) => format!("`{key}` of [{table}]"),
+            None => format!("[{table}]"),
+        };
+        self.add(at, format!("{what} may stand in one file only"))
+            .note(first, "it stands here already")
+            .help("put all of it into one of the files");
     }
 
     pub(super) fn not_available(&mut self, at: At, what: &str) {
         self.add(at, format!("{what} is not available in this version")).help("leave it out");
+    }
+}
+
+/// What a file includes.
+impl Faults {
+    pub(super) fn include_unreadable(&mut self, at: At, path: &Path, error: &io::Error) {
+        let fault = self.add(at, format!("cannot read {}: {}", path.display(), reason(error)));
+        if error.kind() == io::ErrorKind::IsADirectory {
+            fault.help("name the files in it: add /*.toml");
+        } else {
+            fault.help("relative paths begin at the folder of the file that names them");
+        }
+    }
+
+    pub(super) fn folder_unreadable(&mut self, at: At, folder: &Path, error: &io::Error) {
+        self.add(at, format!("cannot list the folder {}: {}", folder.display(), reason(error)));
+    }
+
+    pub(super) fn not_an_include(&mut self, at: At, text: &str) {
+        self.add(at, format!("`{text}` is not a file, nor a pattern for files"))
+            .help("`*` and `?` may stand in the last part only, as in \"conf.d/*.toml\"");
+    }
+
+    pub(super) fn included_twice(&mut self, at: At, path: &Path, first: At) {
+        self.add(at, format!("{} is included twice", path.display()))
+            .note(first, "it was included here");
+    }
+
+    pub(super) fn included_in_circle(&mut self, at: At, path: &Path, first: Option<At>) {
+        let message = format!("{} is included by itself, directly or by others", path.display());
+        let fault = self.add(at, message);
+        if let Some(first) = first {
+            fault.note(first, "it was included here");
+        }
+        fault.help("take this out; a pattern such as \"conf.d/*.toml\" with a folder of its own cannot meet the file that it stands in");
+    }
+
+    pub(super) fn too_much(&mut self, at: At, what: TooMuch, most: usize) {
+        let message = match what {
+            TooMuch::Bytes => format!("this file is larger than {} MiB", most >> 20),
+            TooMuch::Files => format!("more than {most} files are included"),
+            TooMuch::Depth => format!("files include each other more than {most} deep"),
+        };
+        let fault = self.add(at, message);
+        match what {
+            TooMuch::Bytes => fault.help("is it the right one? parts of it can be included"),
+            TooMuch::Files => fault.help("does the pattern mean the right folder?"),
+            TooMuch::Depth => fault.help("include all of them from the main file"),
+        };
     }
 }
 
@@ -290,6 +337,51 @@ impl Faults {
         }
     }
 
+    /// What the chain itself shows.
+    pub(super) fn chain(&mut self, at: At, path: &Path, finding: &Finding) {
+        let path = path.display();
+        let Finding { subject, index, fault } = finding;
+        let whose = match index {
+            0 => format!("the certificate in {path}"),
+            index => format!("certificate {} in {path}, `{subject}`,", index + 1),
+        };
+        match fault {
+            ChainFault::IssuerElsewhere(issuer) => {
+                self.add(at, format!("{path} is out of order: `{issuer}` must come right behind `{subject}`, which it issued"))
+                    .help("put the server's own certificate first, then each certificate's issuer");
+            }
+            ChainFault::IssuerMissing(issuer) => {
+                self.add(at, format!("{path} has a gap: `{subject}` was issued by `{issuer}`, which is not in it"))
+                    .help(format!("get the certificate of `{issuer}` from whoever issued `{subject}`, or take out what follows `{subject}` if it belongs to something else"));
+            }
+            ChainFault::NotYetValid(from) => {
+                self.add(at, format!("{whose} is not valid before {}", date(*from)))
+                    .help("is the clock of this machine right? `timedatectl` shows it");
+            }
+            ChainFault::Expired(end) => {
+                self.add(at, format!("{whose} ended on {}", date(*end)))
+                    .help("get a new one; if it is valid, the clock of this machine is wrong: `timedatectl` shows it");
+            }
+            ChainFault::EndsSoon(end) => {
+                self.warn(at, format!("{whose} ends on {}", date(*end))).help("get a new one soon");
+            }
+            ChainFault::WeakKey(bits) => {
+                self.warn(at, format!("{whose} has an RSA key of {bits} bits only: clients may refuse it"))
+                    .help(format!("ask whoever issued it for a chain with at least {RSA_BITS_MIN} bits"));
+            }
+            ChainFault::WeakSignature(hash) => {
+                self.warn(at, format!("{whose} is signed with {hash}: clients will refuse it"))
+                    .help("have it issued again with SHA-256");
+            }
+        }
+    }
+
+    pub(super) fn key_readable(&mut self, at: At, path: &Path) {
+        let path = path.display();
+        self.warn(at, format!("everybody on this machine may read the private key in {path}"))
+            .help(format!("`chmod o= {path}`"));
+    }
+
     pub(super) fn certificate_without_names(&mut self, at: At, path: &Path) {
         self.add(at, format!("the certificate in {} carries no names", path.display()))
             .help("clients look at subject alternative names only, not at the common name");
@@ -307,7 +399,7 @@ impl Faults {
                 format!("certificate `{certificate}` is for {}", shortened(names))
             })
             .collect();
-        self.add(at, format!("no certificate of this site covers `{name}`"))
+        self.warn(at, format!("no certificate of this site covers `{name}`: browsers will refuse it"))
             .help(carried.join("; "));
     }
 }
@@ -451,6 +543,21 @@ impl Faults {
     }
 }
 
+/// What has no effect.
+impl Faults {
+    pub(super) fn never_used(&mut self, at: At, kind: &str, name: &str) {
+        let by = if kind == "pool" { "rule" } else { "listener or site" };
+        self.warn(at, format!("{kind} `{name}` is not used by any {by}")).help(format!(
+            "take it out, or name it: {kind} = \"{name}\""
+        ));
+    }
+
+    pub(super) fn listener_without_sites(&mut self, at: At, name: &str) {
+        self.warn(at, format!("no site is on listener `{name}`: it will answer nothing but 421"))
+            .help(format!("add it to a site's listeners = [\"{name}\"], or take it out"));
+    }
+}
+
 /// The log.
 impl Faults {
     pub(super) fn not_a_log(&mut self, at: At, text: &str) {
@@ -464,46 +571,17 @@ impl Faults {
     }
 }
 
-fn suggestion(meant: Option<&str>) -> String {
-    meant.map_or_else(String::new, |meant| format!("; did you mean `{meant}`?"))
-}
-
-fn shortened(names: &[String]) -> String {
-    const NAMES_MAX: usize = 8;
-    let shown = names.iter().take(NAMES_MAX).map(String::as_str).collect::<Vec<_>>().join(", ");
-    match names.len() {
-        0 => "no name at all".to_string(),
-        count if count > NAMES_MAX => format!("{shown} and {} more", count - NAMES_MAX),
-        _ => shown,
-    }
-}
-
-fn name_fault(fault: NameFault) -> &'static str {
-    match fault {
-        NameFault::Empty => "it is empty",
-        NameFault::TooLong => "it is too long",
-        NameFault::NotAscii => "it has letters outside ASCII",
-        NameFault::NotOnlyAName => "it has a port or a scheme",
-        NameFault::Unbracketed => "an IPv6 address needs brackets",
-        NameFault::StarElsewhere => "a `*` can only be its whole first label",
-        NameFault::WildcardTooWide => "a `*.` needs at least two labels after it",
-        NameFault::Malformed => "it is not a host name",
-    }
-}
-
-/// The system's words without its error number.
-fn reason(error: &io::Error) -> String {
-    match error.kind() {
-        io::ErrorKind::NotFound => "there is no such file".to_string(),
-        io::ErrorKind::PermissionDenied => "permission denied".to_string(),
-        _ => error.to_string(),
-    }
+/// What is more than the limits of reading.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum TooMuch {
+    Bytes,
+    Files,
+    Depth,
 }
 
 /// For the main file, which no other names.
 pub(super) fn only(path: &Path, error: &io::Error) -> Complaints {
-    let (file, source) = (PathBuf::from(path), String::new());
-    let place = Place { file, line: 1, column: 1, source, width: 1 };
     let message = format!("cannot read this file: {}", reason(error));
-    Complaints::new(vec![Complaint { place, message, help: None, notes: Vec::new() }])
+    let (severity, place, notes) = (Severity::Error, Place::of_file(path), Vec::new());
+    Complaints::new(vec![Complaint { severity, place, message, help: None, notes }], 1, 0)
 }

@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::path::PathBuf;
 
-use super::complaint::Faults;
+use super::faults::Faults;
 use super::site::Surroundings;
 use super::{Config, Source, Timeouts, later, suggest};
 use crate::document::{At, Document, Files, Named, Written};
@@ -13,6 +13,8 @@ pub(super) struct Judge<'j> {
     pub(super) document: &'j Document,
     pub(super) files: &'j Files,
     pub(super) source: &'j dyn Source,
+    /// Seconds since 1970.
+    pub(super) now: i64,
     pub(super) faults: Faults,
     pub(super) names: Names<'j>,
 }
@@ -32,6 +34,7 @@ impl<'j> Judge<'j> {
         document: &'j Document,
         files: &'j Files,
         source: &'j dyn Source,
+        now: i64,
         faults: Faults,
     ) -> Self {
         let names = Names {
@@ -40,7 +43,7 @@ impl<'j> Judge<'j> {
             certificates: index(&document.certificates),
             pools: index(&document.pools),
         };
-        Self { document, files, source, faults, names }
+        Self { document, files, source, now, faults, names }
     }
 
     /// The whole Config. It is good only if no fault came up; until then it may hold stand-ins.
@@ -60,11 +63,14 @@ impl<'j> Judge<'j> {
             timeouts,
         };
         let table = self.sites(&around, &mut limits);
+        let (workers, resolvers) = (self.workers(), self.resolvers());
+        let (log, admin) = (self.log(), self.admin());
+        self.unused(&table, &listeners);
         Config {
-            workers: self.workers(),
-            resolvers: self.resolvers(),
-            log: self.log(),
-            admin: self.admin(),
+            workers,
+            resolvers,
+            log,
+            admin,
             certificates: certificates.into_iter().flatten().collect(),
             adapters,
             listeners,
@@ -95,7 +101,9 @@ impl<'j> Judge<'j> {
         };
         let place = names.get(name.value.as_str()).copied();
         if place.is_none() {
-            let meant = suggest::nearest(&name.value, names.keys().copied());
+            // To compare with every name is too much for every complaint of very many.
+            let known = names.keys().copied().filter(|_| !self.faults.are_many());
+            let meant = suggest::nearest(&name.value, known);
             self.faults.no_such(name.at, kind, &name.value, meant);
         }
         place

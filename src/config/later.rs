@@ -3,7 +3,6 @@
 
 /// As patterns, with `*` for names; everything below a table that is listed is meant too.
 pub(super) const LATER: &[&str] = &[
-    "include",
     "lync",
     "pool.*.probe",
     "site.*.allow",

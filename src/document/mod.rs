@@ -9,11 +9,13 @@ mod table;
 mod twice;
 
 pub use place::{At, Files, Place, Written};
-pub use read::read;
+pub use read::{known_keys, read};
 
 /// The whole of what was written.
 #[derive(Clone, Debug, Default)]
 pub struct Document {
+    /// `include`
+    pub include: Texts,
     /// `[adapter.NAME]`
     pub adapters: Vec<Named<Adapter>>,
     /// `[resolver]`
@@ -275,6 +277,17 @@ pub enum Misread {
         key: String,
         /// What the key takes.
         expected: &'static str,
+        /// What stands there.
+        actual: &'static str,
+    },
+    /// A value where a table with a name of its own should be.
+    NoName {
+        /// The value.
+        at: At,
+        /// The key that it stands behind.
+        key: String,
+        /// What it would be the name of.
+        kind: &'static str,
         /// What stands there.
         actual: &'static str,
     },

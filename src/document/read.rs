@@ -2,6 +2,7 @@
 
 use std::cell::RefCell;
 use std::ops::Range;
+use std::sync::LazyLock;
 
 use toml::de::DeTable;
 
@@ -17,31 +18,64 @@ use super::{
 pub fn read(file: u32, text: &str) -> (Document, Vec<Misread>) {
     let (table, faults) = DeTable::parse_recoverable(text);
     let mut misreads = Vec::new();
-    for fault in &faults {
-        misreads.push(not_toml(file, text, table.get_ref(), fault));
+    for (count, fault) in faults.iter().enumerate() {
+        let first = count < FIRST_MAX;
+        misreads.push(not_toml(file, text, table.get_ref(), fault, first));
     }
     if misreads.iter().any(|misread| matches!(misread, Misread::Syntax { .. })) {
         return (Document::default(), misreads);
     }
-    let reading = Reading { file, misreads: RefCell::new(misreads), keys: RefCell::default() };
+    let misreads = RefCell::new(misreads);
+    let reading = Reading { file, misreads, keys: RefCell::default(), asked: None };
     let mut document = reading.table(table.get_ref(), String::new(), root);
     document.keys = reading.keys.take();
     (document, reading.misreads.take())
 }
 
+/// Of so many keys that are there twice the first places are looked for: that reads the whole text.
+const FIRST_MAX: usize = 20;
+
 /// What the parser of TOML found fault with. After a key that is there twice the rest can be read.
-fn not_toml(file: u32, text: &str, root: &DeTable<'_>, fault: &toml::de::Error) -> Misread {
+fn not_toml(
+    file: u32,
+    text: &str,
+    root: &DeTable<'_>,
+    fault: &toml::de::Error,
+    find_first: bool,
+) -> Misread {
     let span = fault.span().unwrap_or(text.len()..text.len());
     let at = |span: Range<usize>| At { file, start: span.start as u32, end: span.end as u32 };
     if fault.message() != "duplicate key" {
         return Misread::Syntax { at: at(span), message: fault.message().to_string() };
     }
     let key = text.get(span.clone()).unwrap_or_default().to_string();
-    Misread::Twice { at: at(span.clone()), first: twice::first(root, text, span).map(at), key }
+    let first = if find_first { twice::first(root, text, span.clone()) } else { None };
+    Misread::Twice { at: at(span), first: first.map(at), key }
+}
+
+/// One of every table, to ask which keys it takes.
+const EVERY_TABLE: &str = "
+[adapter.a]\n[resolver]\n[workers]\n[listener.a]\n[certificate.a]
+[pool.a]\nservers = [{}]\nbackup = [{}]\naffinity = {}\n[pool.a.tls]\n[pool.a.timeouts]
+[site.a.timeouts]\n[site.a.limits]\n[[site.a.rule]]\nrespond = {}
+[limits]\n[timeouts]\n[log.rotate]\n[admin]\n";
+
+/// Every key that is understood, as a pattern in which names are `*`: `pool.*.tls.ca`.
+pub fn known_keys() -> &'static [String] {
+    static KEYS: LazyLock<Vec<String>> = LazyLock::new(|| {
+        let (table, _) = DeTable::parse_recoverable(EVERY_TABLE);
+        let asked = Some(RefCell::default());
+        let (misreads, keys) = (RefCell::default(), RefCell::default());
+        let reading = Reading { file: 0, misreads, keys, asked };
+        reading.table(table.get_ref(), String::new(), root);
+        reading.asked.map(RefCell::into_inner).unwrap_or_default()
+    });
+    &KEYS
 }
 
 fn root(t: &mut Table<'_>) -> Document {
     Document {
+        include: t.text_or_texts("include"),
         adapters: t.named("adapter", adapter),
         resolver: inner(t.table("resolver", resolver)),
         worker_count: t.table("workers", |t| t.amount("count")).and_then(|table| table.value),

@@ -13,6 +13,8 @@ pub(super) struct Reading {
     pub(super) file: u32,
     pub(super) misreads: RefCell<Vec<Misread>>,
     pub(super) keys: RefCell<Vec<Written<String>>>,
+    /// Every key that any table was asked for, as a pattern; `None` if nobody wants to know.
+    pub(super) asked: Option<RefCell<Vec<String>>>,
 }
 
 /// A table, and which of its keys have been asked for.
@@ -206,10 +208,13 @@ impl<'t> Table<'t> {
         key: &'static str,
         read: impl Fn(&mut Table<'t>) -> T,
     ) -> Vec<Named<T>> {
-        let prefix = format!("{}{key}.*.", self.prefix);
+        let (prefix, kind) = (format!("{}{key}.*.", self.prefix), key);
         self.entries_of(key, |reading, name, value| {
             let DeValue::Table(entries) = value.get_ref() else {
-                reading.wrong_type(name, value, "a table");
+                let (at, key) = (reading.at(value.span()), name.to_string());
+                let misread =
+                    Misread::NoName { at, key, kind, actual: type_name(value.get_ref()) };
+                reading.misreads.borrow_mut().push(misread);
                 return None;
             };
             Some(reading.table(entries, prefix.clone(), &read))
@@ -234,7 +239,7 @@ impl<'t> Table<'t> {
     ) -> Vec<Named<T>> {
         let Some(value) = self.take(key) else { return Vec::new() };
         let DeValue::Table(entries) = value.get_ref() else {
-            self.reading.wrong_type(key, value, "a table of names");
+            self.reading.wrong_type(key, value, "a table with a name ([….NAME])");
             return Vec::new();
         };
         let mut named = Vec::new();
@@ -265,6 +270,10 @@ impl<'t> Table<'t> {
     }
 
     fn end(self) {
+        if let Some(asked) = &self.reading.asked {
+            let keys = self.known.iter().map(|key| format!("{}{key}", self.prefix));
+            asked.borrow_mut().extend(keys);
+        }
         for (key, _) in self.entries {
             let at = self.reading.at(key.span());
             let name = key.get_ref().as_ref();
