@@ -1,5 +1,7 @@
 //! Collects what is wrong while the files are judged. What it says stands in `complaint.rs`.
 
+use std::collections::HashSet;
+
 use super::report::{Complaint, Complaints, Severity};
 use crate::document::{At, Files};
 
@@ -11,6 +13,8 @@ const KEPT_MAX: usize = 1_000;
 pub(super) struct Faults {
     list: Vec<Fault>,
     errors: usize,
+    /// Keys that were meant but could not be read, so that they are not said to be missing.
+    misread: HashSet<String>,
 }
 
 /// One complaint, as it is being worded.
@@ -41,6 +45,18 @@ impl Faults {
     /// Whether the files can be put in force: warnings do not count.
     pub(super) fn refuse(&self) -> bool {
         self.errors > 0
+    }
+
+    /// Remembers that this key is there, in some way.
+    pub(super) fn is_there(&mut self, key: &str) {
+        if !self.misread.contains(key) {
+            self.misread.insert(key.to_string());
+        }
+    }
+
+    /// Whether this key could not be read somewhere: then nothing is said about one that is missing.
+    pub(super) fn may_be_there(&self, key: &str) -> bool {
+        self.misread.contains(key)
     }
 
     /// Whether there are so many that the rest is hardly read: then words that are costly to find

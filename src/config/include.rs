@@ -64,15 +64,13 @@ pub(super) fn gather(main: &Path, source: &dyn Source) -> Result<Gathered, Compl
 impl Gathering<'_> {
     fn file(&mut self, path: &Path, bytes: Vec<u8>) {
         let all = &mut self.all;
-        let text = if bytes.len() > FILE_BYTES_MAX {
+        if bytes.len() > FILE_BYTES_MAX {
             let file = all.files.add(path, String::new());
             all.faults.too_much(At { file, start: 0, end: 0 }, TooMuch::Bytes, FILE_BYTES_MAX);
             all.torn = true;
             return;
-        } else {
-            String::from_utf8(bytes)
-        };
-        let text = match text {
+        }
+        let text = match String::from_utf8(bytes) {
             Ok(text) => text,
             Err(error) => {
                 let start = error.utf8_error().valid_up_to() as u32;
@@ -190,7 +188,8 @@ impl Gathering<'_> {
             place.is_some_and(|place| counts[place])
                 && more.keys.iter().any(|key| key.value == single)
         };
-        document.worker_count = if said("workers") { more.worker_count } else { document.worker_count.take() };
+        document.worker_count =
+            if said("workers") { more.worker_count } else { document.worker_count.take() };
         if said("limits") {
             document.limits = more.limits;
         }
@@ -232,7 +231,7 @@ impl Names<'_> {
 }
 
 /// A path without `.` and, where that is safe to tell from the text, without `..`.
-fn plain(path: &Path) -> PathBuf {
+pub(super) fn plain(path: &Path) -> PathBuf {
     let mut plain = PathBuf::new();
     for part in path.components() {
         let named = matches!(plain.components().next_back(), Some(Component::Normal(_)));
@@ -251,7 +250,8 @@ fn is_match(pattern: &str, name: &str) -> bool {
     if name.starts_with('.') && !pattern.starts_with('.') {
         return false;
     }
-    let (pattern, name): (Vec<char>, Vec<char>) = (pattern.chars().collect(), name.chars().collect());
+    let (pattern, name): (Vec<char>, Vec<char>) =
+        (pattern.chars().collect(), name.chars().collect());
     let (mut at, mut of) = (0, 0);
     // Behind the last `*`, and how far the name had come: where to go on from if what follows fails.
     let mut back: Option<(usize, usize)> = None;

@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 use std::path::PathBuf;
 
+use super::adapter::is_role;
 use super::faults::Faults;
 use super::site::Surroundings;
 use super::{Config, Source, Timeouts, later, suggest};
@@ -104,6 +105,8 @@ impl<'j> Judge<'j> {
             // To compare with every name is too much for every complaint of very many.
             let known = names.keys().copied().filter(|_| !self.faults.are_many());
             let meant = suggest::nearest(&name.value, known);
+            // Two roles are like each other, but nobody takes one for the other.
+            let meant = meant.filter(|_| kind != "adapter" || !is_role(&name.value));
             self.faults.no_such(name.at, kind, &name.value, meant);
         }
         place

@@ -129,8 +129,7 @@ impl Complaint {
         }
         for (place, text) in &self.notes {
             let path = printable(&place.file.display().to_string());
-            group =
-                group.element(snippet(place, AnnotationKind::Context, Some(text)).path(path));
+            group = group.element(snippet(place, AnnotationKind::Context, Some(text)).path(path));
         }
         if let Some(help) = &self.help {
             group = group.element(Level::HELP.message(printable(help)));

@@ -36,7 +36,7 @@ static FILES: LazyLock<HashMap<&'static str, Vec<u8>>> = LazyLock::new(|| {
         "-----BEGIN ENCRYPTED PRIVATE KEY-----\nAAAA\n-----END ENCRYPTED PRIVATE KEY-----\n";
     let texts = [
         ("damaged.pem", a.replace("MII", "MIX")),
-        ("broken.key", a_key.replace("MIG", "MIX")),
+        ("broken.key", a_key.replace("MIG", "M!X")),
         ("disorder.pem", format!("{middle}{deep}")),
         ("deep.pem", format!("{deep}{middle}{root}")),
         ("deep.key", deep_key),
@@ -112,7 +112,7 @@ struct Beside(HashMap<PathBuf, Vec<u8>>);
 
 impl Source for Beside {
     fn read(&self, path: &Path) -> io::Result<Vec<u8>> {
-        if let Some(bytes) = self.0.get(path) {
+        if let Some(bytes) = self.0.get(&include::plain(path)) {
             return Ok(bytes.clone());
         }
         match path.to_str() {
@@ -183,7 +183,11 @@ fn the_main_file_itself() {
 /// Text of the file, in the source line or in the message, cannot steer the terminal.
 #[test]
 fn nothing_steers_the_terminal() {
-    let texts = ["a = \u{1b}[31m", "[log]\nquery = \"\\u001b[31m\\u202e\" # \u{202e}\tx", "\"\\u001b[2J\" = 1"];
+    let texts = [
+        "a = \u{1b}[31m",
+        "[log]\nquery = \"\\u001b[31m\\u202e\" # \u{202e}\tx",
+        "\"\\u001b[2J\" = 1",
+    ];
     for text in texts {
         let printed = read_text(text).unwrap_err();
         let plain = printed.render(false);
@@ -211,7 +215,9 @@ fn errors_are_printed_before_warnings_when_there_are_too_many() {
     let printed = complaints.to_string();
     assert_eq!(printed.matches("has no servers").count(), 40);
     assert_eq!(printed.matches("warning: ").count(), 60);
-    assert!(printed.ends_with("\n\nand 30 more; correct these first\n40 complaints and 90 warnings"));
+    assert!(
+        printed.ends_with("\n\nand 30 more; correct these first\n40 complaints and 90 warnings")
+    );
 }
 
 #[test]
@@ -219,11 +225,28 @@ fn files_are_merged_in_the_order_of_their_names() {
     let file = |name: &str, text: &str| (PathBuf::from(name), text.as_bytes().to_vec());
     let site = "[[site.s.rule]]\npath = \"/\"\npool = \"a\"\n[site.s]\nnames = [\"a.com\"]\nlisteners = [\"l\"]";
     let files = HashMap::from([
-        file("etc/main.toml", "include = [\"conf.d/*.toml\", \"more.toml\"]\n[pool.m]\nservers = [\"m:1\"]"),
-        file("etc/conf.d/b.toml", "[pool.b]\nservers = [\"b:1\"]\n[resolver.hosts]\nb = \"10.0.0.2\""),
-        file("etc/conf.d/a.toml", &format!("include = \"a/x.toml\"\n[pool.a]\nservers = [\"a:1\"]\n{site}\n[log]\naccess = [\"json:./a.log\"]")),
-        file("etc/conf.d/a/x.toml", "[resolver]\nservers = [\"10.0.0.53\"]\nhosts = { x = [\"10.0.0.1\"] }"),
-        file("etc/more.toml", "[adapter.external]\naddresses = [\"192.0.2.1\"]\n[listener.l]\nport = 80\n[limits]\nfields_max = 9"),
+        file(
+            "etc/main.toml",
+            "include = [\"conf.d/*.toml\", \"more.toml\"]\n[pool.m]\nservers = [\"m:1\"]",
+        ),
+        file(
+            "etc/conf.d/b.toml",
+            "[pool.b]\nservers = [\"b:1\"]\n[resolver.hosts]\nb = \"10.0.0.2\"",
+        ),
+        file(
+            "etc/conf.d/a.toml",
+            &format!(
+                "include = \"a/x.toml\"\n[pool.a]\nservers = [\"a:1\"]\n{site}\n[log]\naccess = [\"json:./a.log\"]"
+            ),
+        ),
+        file(
+            "etc/conf.d/a/x.toml",
+            "[resolver]\nservers = [\"10.0.0.53\"]\nhosts = { x = [\"10.0.0.1\"] }",
+        ),
+        file(
+            "etc/more.toml",
+            "[adapter.external]\naddresses = [\"192.0.2.1\"]\n[listener.l]\nport = 80\n[limits]\nfields_max = 9",
+        ),
         file("etc/conf.d/c.toml~", "no"),
         file("etc/conf.d/.c.toml", "no"),
     ]);
@@ -244,10 +267,17 @@ fn known_keys_are_known() {
     let (document, _) = crate::document::read(0, EVERYTHING);
     for key in document.keys {
         let named = key.value.split('.').nth(1).is_some() && !known.contains(&key.value);
-        let is_name = key.value.starts_with("resolver.hosts.") || known.iter().any(|one| one.starts_with(&format!("{}.", key.value)));
+        let is_name = key.value.starts_with("resolver.hosts.")
+            || known.iter().any(|one| one.starts_with(&format!("{}.", key.value)));
         assert!(!named || is_name || key.value.matches('.').count() == 1, "{}", key.value);
     }
-    for key in ["include", "pool.*.tls.ca", "site.*.rule.respond.status", "log.rotate.files", "pool.*.servers.weight"] {
+    for key in [
+        "include",
+        "pool.*.tls.ca",
+        "site.*.rule.respond.status",
+        "log.rotate.files",
+        "pool.*.servers.weight",
+    ] {
         assert!(known.iter().any(|one| one == key), "{key}");
     }
 }

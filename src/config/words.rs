@@ -1,23 +1,81 @@
 //! Phrases that complaints are made of.
 
 use std::io;
+use std::path::Path;
 
 use crate::document::known_keys;
 use crate::site::host::NameFault;
 
+/// What the parser of TOML found, in words for somebody who does not know TOML; then what to do.
+pub(super) fn not_toml(message: &str, found: &str) -> (String, Option<String>) {
+    let curly = found.contains(['“', '”', '„', '‘', '’']);
+    let (what, help) = match message.split(", expected").next().unwrap_or(message) {
+        "string values must be quoted" if curly => {
+            ("these quotes are typographic", "write straight ones: \"…\"".to_string())
+        }
+        "string values must be quoted" if found.trim().is_empty() => {
+            ("a value is missing", "a number, true or false, text in quotes, or a list".to_string())
+        }
+        "string values must be quoted" => {
+            ("this is neither a number nor text in quotes", format!("for text: \"{found}\""))
+        }
+        "missing escaped value" => (
+            "a backslash in \"…\" begins an escape",
+            "write \\\\ for one, or put the text into single quotes; paths have / here".to_string(),
+        ),
+        "key with no value" => {
+            ("a setting has a name, `=` and a value", "is the `=` missing?".to_string())
+        }
+        "invalid unquoted key" => (
+            "this cannot be part of a name",
+            "write name = value, and comments behind a #; a name with more than letters, digits, `-` and `_` stands in quotes".to_string(),
+        ),
+        "unexpected key or value" => {
+            ("there is more in this line than one setting", "begin a new line here".to_string())
+        }
+        "missing comma between array elements" => {
+            ("the list before this does not end", "add the missing `]` or `,` before this".to_string())
+        }
+        "unclosed array" => ("this list does not end", "add the missing `]`".to_string()),
+        "unclosed table" => ("this header does not end", "add the missing `]`".to_string()),
+        "invalid basic string" => {
+            ("this text does not end, or holds what no text may hold", "is the closing quote missing?".to_string())
+        }
+        "extra `=`" => ("there is one `=` too many", "take it out".to_string()),
+        _ => return (message.to_string(), None),
+    };
+    (what.to_string(), Some(help))
+}
+
 /// How a value of the wrong type becomes one of the right.
-pub(super) fn how_to_write(expected: &str, actual: &str) -> Option<&'static str> {
-    match (expected, actual) {
-        ("a list of texts" | "a list", "text") => Some("put it into brackets: [\"…\"]"),
-        ("a list of tables ([[…]])", "a table") => Some("write its header with two brackets: [[…]]"),
-        ("a whole number" | "true or false", "text") => Some("write it without quotes"),
+pub(super) fn how_to_write(key: &str, expected: &str, actual: &str) -> Option<String> {
+    let help = match (expected, actual) {
+        ("tables with names", _) => return Some(format!("write [{key}.NAME] for each")),
+        ("a list of texts" | "a list", "text") => "put it into brackets: [\"…\"]",
+        ("a list of tables ([[…]])", "a table") => "write its header with two brackets: [[…]]",
+        ("a whole number" | "true or false", "text") => "write it without quotes",
         (expected, "a number" | "a fraction" | "true or false" | "a date")
             if expected.starts_with("text in quotes") =>
         {
-            Some("put it into quotes")
+            "put it into quotes"
         }
-        ("a table", _) => Some("write it as a header in brackets, and its settings below"),
-        _ => None,
+        ("a table", _) => return Some(format!("write [{key}], and its settings below")),
+        _ => return None,
+    };
+    Some(help.to_string())
+}
+
+/// What to do about a file that cannot be read.
+pub(super) fn unreadable(path: &Path, error: &io::Error) -> String {
+    match error.kind() {
+        io::ErrorKind::NotFound => {
+            "relative paths begin at the folder of the file that names them".to_string()
+        }
+        io::ErrorKind::PermissionDenied => {
+            format!("`namei -l {}` shows who may read it", path.display())
+        }
+        io::ErrorKind::IsADirectory => "name a file in it".to_string(),
+        _ => format!("`cat {}` should show it", path.display()),
     }
 }
 
@@ -84,7 +142,10 @@ pub(super) fn name_fault(fault: NameFault) -> &'static str {
 /// The day, and the time of UTC, for ends of certificates are often at midnight.
 pub(super) fn date(second: i64) -> String {
     let time = jiff::Timestamp::from_second(second);
-    time.map_or_else(|_| "a day that no calendar has".to_string(), |time| time.strftime("%Y-%m-%d at %H:%M UTC").to_string())
+    time.map_or_else(
+        |_| "a day that no calendar has".to_string(),
+        |time| time.strftime("%Y-%m-%d at %H:%M UTC").to_string(),
+    )
 }
 
 /// The system's words without its error number.
@@ -95,4 +156,3 @@ pub(super) fn reason(error: &io::Error) -> String {
         _ => error.to_string(),
     }
 }
-

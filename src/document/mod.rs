@@ -259,6 +259,8 @@ pub enum Misread {
         at: At,
         /// What the parser of TOML says.
         message: String,
+        /// What stands there.
+        found: String,
     },
     /// A key or table that was there before.
     Twice {

@@ -153,7 +153,8 @@ mod tests {
     #[test]
     fn a_very_long_line_is_shown_in_part() {
         let mut files = Files::default();
-        let file = files.add(Path::new("a.toml"), format!("{}x{}", "ä".repeat(1_000), "ö".repeat(1_000)));
+        let file =
+            files.add(Path::new("a.toml"), format!("{}x{}", "ä".repeat(1_000), "ö".repeat(1_000)));
         let place = files.place(At { file, start: 2_000, end: 4_001 });
         assert_eq!((place.column, place.indent, place.source.len()), (1_001, 120, 479));
         assert_eq!(place.source.chars().nth(place.indent), Some('x'));

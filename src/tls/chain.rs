@@ -29,8 +29,13 @@ pub enum ChainFault {
     NotYetValid(i64),
     /// Its life ended at this second since 1970.
     Expired(i64),
-    /// Its life ends at this second since 1970, which is near.
-    EndsSoon(i64),
+    /// Its life ends soon.
+    EndsSoon {
+        /// Its last second, since 1970.
+        end: i64,
+        /// Whole days until then.
+        days: i64,
+    },
     /// Its RSA key has only this many bits.
     WeakKey(usize),
     /// It is signed by means of this hash, which can be forged.
@@ -78,7 +83,7 @@ pub fn examine(chain: &[CertificateDer<'_>], now: i64) -> Vec<Finding> {
         } else if now > end {
             add(ChainFault::Expired(end));
         } else if end - now < SOON {
-            add(ChainFault::EndsSoon(end));
+            add(ChainFault::EndsSoon { end, days: (end - now) / 86_400 });
         }
         if let Some(bits) = rsa_bits(certificate).filter(|bits| *bits < RSA_BITS_MIN) {
             add(ChainFault::WeakKey(bits));

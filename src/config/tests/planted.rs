@@ -27,7 +27,11 @@ fn parse(text: &str) -> (String, Vec<Case>) {
     let (mut around, mut cases) = (String::new(), Vec::<Case>::new());
     for block in format!("\n{text}").split("\n~~~ ").skip(1) {
         let (head, body) = block.split_once('\n').unwrap_or((block, ""));
-        let body = if body.is_empty() { String::new() } else { format!("{}\n", body.trim_end_matches('\n')) };
+        let body = if body.is_empty() {
+            String::new()
+        } else {
+            format!("{}\n", body.trim_end_matches('\n'))
+        };
         let (kind, rest) = head.split_once(' ').unwrap_or((head, ""));
         match (kind, cases.last_mut()) {
             ("around", None) => around = body,
