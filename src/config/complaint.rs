@@ -40,7 +40,8 @@ impl Faults {
             self.add(at, format!("`{key}` takes a size such as 32768, \"16kB\" or \"100MB\""))
                 .help("units are B, kB, MB and GB, and KiB, MiB and GiB for powers of 1024");
         } else {
-            self.add(at, format!("`{key}` takes a whole number such as 4"));
+            let auto = if matches!(key, "count" | "clients_max") { ", or \"auto\"" } else { "" };
+            self.add(at, format!("`{key}` takes a whole number such as 4{auto}"));
         }
     }
 

@@ -9,6 +9,9 @@ use super::site::Surroundings;
 use super::{Config, Source, Timeouts, later, suggest};
 use crate::document::{At, Document, Files, Named, Written};
 
+/// After so many comparisons of names nobody is told any more which was meant: a tenth of a second.
+const COMPARISONS_MAX: usize = 200_000;
+
 /// The state of judging: what was written, and what is wrong with it.
 pub(super) struct Judge<'j> {
     pub(super) document: &'j Document,
@@ -17,6 +20,8 @@ pub(super) struct Judge<'j> {
     /// Seconds since 1970.
     pub(super) now: i64,
     pub(super) faults: Faults,
+    /// How often names were compared to find which was meant.
+    comparisons: usize,
     pub(super) names: Names<'j>,
 }
 
@@ -44,7 +49,7 @@ impl<'j> Judge<'j> {
             certificates: index(&document.certificates),
             pools: index(&document.pools),
         };
-        Self { document, files, source, now, faults, names }
+        Self { document, files, source, now, faults, comparisons: 0, names }
     }
 
     /// The whole Config. It is good only if no fault came up; until then it may hold stand-ins.
@@ -103,7 +108,9 @@ impl<'j> Judge<'j> {
         let place = names.get(name.value.as_str()).copied();
         if place.is_none() {
             // To compare with every name is too much for every complaint of very many.
-            let known = names.keys().copied().filter(|_| !self.faults.are_many());
+            self.comparisons = self.comparisons.saturating_add(names.len());
+            let few = self.comparisons <= COMPARISONS_MAX;
+            let known = few.then(|| names.keys().copied()).into_iter().flatten();
             let meant = suggest::nearest(&name.value, known);
             // Two roles are like each other, but nobody takes one for the other.
             let meant = meant.filter(|_| kind != "adapter" || !is_role(&name.value));

@@ -17,7 +17,8 @@ pub(super) fn not_toml(message: &str, found: &str) -> (String, Option<String>) {
             ("a value is missing", "a number, true or false, text in quotes, or a list".to_string())
         }
         "string values must be quoted" => {
-            ("this is neither a number nor text in quotes", format!("for text: \"{found}\""))
+            let lines = if found.contains(' ') { "; of two settings each has its own line" } else { "" };
+            ("this is neither a number nor text in quotes", format!("for text: \"{found}\"{lines}"))
         }
         "missing escaped value" => (
             "a backslash in \"…\" begins an escape",
@@ -42,7 +43,7 @@ pub(super) fn not_toml(message: &str, found: &str) -> (String, Option<String>) {
             ("this text does not end, or holds what no text may hold", "is the closing quote missing?".to_string())
         }
         "extra `=`" => ("there is one `=` too many", "take it out".to_string()),
-        _ => return (message.to_string(), None),
+        _ => return (format!("this is not TOML: {message}"), None),
     };
     (what.to_string(), Some(help))
 }
@@ -69,7 +70,11 @@ pub(super) fn how_to_write(key: &str, expected: &str, actual: &str) -> Option<St
 pub(super) fn unreadable(path: &Path, error: &io::Error) -> String {
     match error.kind() {
         io::ErrorKind::NotFound => {
-            "relative paths begin at the folder of the file that names them".to_string()
+            let folder = path.parent().filter(|folder| *folder != "").unwrap_or(Path::new("."));
+            format!(
+                "`ls -l {}` shows what is there; relative paths begin at the folder of the file that names them",
+                folder.display()
+            )
         }
         io::ErrorKind::PermissionDenied => {
             format!("`namei -l {}` shows who may read it", path.display())

@@ -16,7 +16,8 @@ use super::{
 /// Reads one file's text. Everything that could be read is in the Document even when something
 /// else could not be; only text that is not TOML at all leaves it empty.
 pub fn read(file: u32, text: &str) -> (Document, Vec<Misread>) {
-    let (table, faults) = DeTable::parse_recoverable(text);
+    let (table, mut faults) = DeTable::parse_recoverable(text);
+    faults.sort_by_key(|fault| fault.span().map(|span| span.start));
     let mut misreads = Vec::new();
     let mut torn_line = None;
     for (count, fault) in faults.iter().enumerate() {

@@ -32,7 +32,7 @@ impl Faults {
         match misread {
             Misread::Syntax { at, message, found } => {
                 let (what, help) = not_toml(&message, &found);
-                let fault = self.add(at, format!("this is not TOML: {what}"));
+                let fault = self.add(at, what);
                 if let Some(help) = help {
                     fault.help(help);
                 }
