@@ -92,10 +92,10 @@ fn for_programs() {
 
 /// 10,000 sites with 10 rules each, `fault` in every rule of them.
 fn large(fault: &str) -> String {
-    let mut text = String::new();
+    let mut text = "[listener.http]\nport = 80\n".to_owned();
     for site in 0..10_000 {
         write!(text, "[pool.p{site}]\nservers = [\"10.0.0.1:80\"]\n").unwrap();
-        write!(text, "[site.s{site}]\nnames = [\"s{site}.a.test\"]\nlisteners = [\"https\"]\n")
+        write!(text, "[site.s{site}]\nnames = [\"s{site}.a.test\"]\nlisteners = [\"http\"]\n")
             .unwrap();
         for rule in 0..10 {
             write!(
@@ -121,6 +121,6 @@ fn a_large_file_is_read_at_once() {
         println!("100000 rules with `{fault}`: {took:?}");
         assert_eq!(outcome.status.code(), Some(if fault.is_empty() { 0 } else { 2 }));
         assert!(outcome.err.contains(more), "{}", outcome.err);
-        assert!(took < Duration::from_secs(60), "{took:?}");
+        assert!(took < Duration::from_secs(15), "{took:?}");
     }
 }
