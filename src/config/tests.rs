@@ -201,6 +201,26 @@ fn nothing_steers_the_terminal() {
     }
 }
 
+/// Whatever is done to a good file, there is an answer, and every complaint has a place in it.
+#[test]
+fn no_text_is_too_odd() {
+    let places: Vec<usize> = EVERYTHING.char_indices().map(|(at, _)| at).collect();
+    for (count, at) in places.iter().enumerate() {
+        let inserted = ["", "\"", "[", "\n", "=", "\u{1b}", "ä", "{"][count % 8];
+        let (before, after) = EVERYTHING.split_at(*at);
+        let changed = format!("{before}{inserted}{}", after.get(1..).unwrap_or_default());
+        for text in [before, changed.as_str()] {
+            let Err(complaints) = read_text(text) else { continue };
+            assert!(!complaints.list().is_empty(), "{text}");
+            for complaint in complaints.list() {
+                let line = text.lines().nth(complaint.place.line - 1).unwrap_or_default();
+                assert!(complaint.place.column <= line.chars().count() + 1, "{text}");
+            }
+            assert!(complaints.to_string().starts_with("main.toml:"), "{complaints}");
+        }
+    }
+}
+
 #[test]
 fn errors_are_printed_before_warnings_when_there_are_too_many() {
     let mut text = String::new();

@@ -42,6 +42,13 @@ pub(super) fn not_toml(message: &str, found: &str) -> (String, Option<String>) {
         "invalid basic string" => {
             ("this text does not end, or holds what no text may hold", "is the closing quote missing?".to_string())
         }
+        "invalid literal string" => {
+            ("this text does not end", "is the closing single quote missing?".to_string())
+        }
+        "invalid multi-line basic string" | "invalid multi-line literal string" => (
+            "a text over several lines does not end",
+            "it begins with three quotes and ends with three".to_string(),
+        ),
         "extra `=`" => ("there is one `=` too many", "take it out".to_string()),
         _ => return (format!("this is not TOML: {message}"), None),
     };
