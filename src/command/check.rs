@@ -1,33 +1,52 @@
 //! `gatehouse check`
 
+use std::io::IsTerminal;
 use std::path::Path;
 
-use crate::config::{self, Complaints, Config};
-use crate::document::{Origin, effective};
+use crate::config::{self, Complaints, Config, Severity};
+use crate::control::Disk;
+use crate::document::{Origin, Place, effective};
+use crate::net::wall_micros;
 
 use super::keys::PRESENT;
 use super::{FAILED, REFUSED};
 
 /// Reads `file` and everything it names from the disk.
-pub(super) fn read(file: &Path) -> Result<Config, Complaints> {
-    config::read(file, &|path: &Path| std::fs::read(path))
+pub(super) fn read(file: &Path) -> Result<(Config, Complaints), Complaints> {
+    config::read(file, &Disk::default(), now())
+}
+
+/// Seconds since 1970.
+pub(super) fn now() -> i64 {
+    i64::try_from(wall_micros() / 1_000_000).unwrap_or(i64::MAX)
 }
 
 pub(super) fn check(file: &Path, json: bool) -> u8 {
     match read(file) {
-        Ok(config) => {
-            if !json {
-                let (sites, pools) = (config.table.sites().len(), config.pools.len());
-                let listeners = config.listeners.len();
-                println!(
-                    "{}: nothing is wrong; {listeners} listeners, {sites} sites, {pools} pools",
-                    file.display()
-                );
+        Ok((config, warnings)) => {
+            if json {
+                print_json(&warnings);
+                return 0;
             }
+            print(&warnings);
+            let (sites, pools) = (config.table.sites().len(), config.pools.len());
+            let (rules, listeners) = (config.table.rules().len(), config.listeners.len());
+            let verdict = match warnings.count() {
+                0 => "nothing is wrong".to_owned(),
+                _ => format!("nothing is wrong, with {}", warnings.summary()),
+            };
+            println!(
+                "{}: {verdict}; {listeners} listeners, {sites} sites, {rules} rules, {pools} pools",
+                file.display()
+            );
             0
         }
         Err(complaints) => {
-            print(&complaints, json);
+            if json {
+                print_json(&complaints);
+            } else {
+                print(&complaints);
+            }
             REFUSED
         }
     }
@@ -35,9 +54,22 @@ pub(super) fn check(file: &Path, json: bool) -> u8 {
 
 /// Prints what is in force, if nothing is wrong with it.
 pub(super) fn show_defaults(file: &Path) -> u8 {
-    if let Err(complaints) = read(file) {
-        print(&complaints, false);
-        return REFUSED;
+    let config = match read(file) {
+        Ok((config, warnings)) => {
+            print(&warnings);
+            config
+        }
+        Err(complaints) => {
+            print(&complaints);
+            return REFUSED;
+        }
+    };
+    if config.documents.len() > 1 {
+        eprintln!(
+            "gatehouse: {} includes other files; --show-defaults shows a file without includes, so name one of them",
+            file.display()
+        );
+        return FAILED;
     }
     let origin = std::path::absolute(file).and_then(|file| {
         let folder = file.parent().map_or_else(Default::default, Path::to_path_buf);
@@ -57,22 +89,39 @@ pub(super) fn show_defaults(file: &Path) -> u8 {
     }
 }
 
-/// For people on standard error; for programs on standard output.
-pub(super) fn print(complaints: &Complaints, json: bool) {
-    if !json {
-        eprint!("{complaints}");
-        return;
+/// For people, on standard error; nothing if there are none.
+pub(super) fn print(complaints: &Complaints) {
+    let plain = std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
+    if complaints.count() > 0 {
+        eprintln!("{}", complaints.render(!plain && std::io::stderr().is_terminal()));
     }
+}
+
+/// For programs, on standard output: one object a line.
+fn print_json(complaints: &Complaints) {
     for complaint in complaints.list() {
-        println!(
-            "{}",
-            serde_json::json!({
-                "file": complaint.place.file.display().to_string(),
-                "line": complaint.place.line,
-                "column": complaint.place.column,
-                "message": complaint.message,
-                "help": complaint.help,
-            })
-        );
+        let notes = complaint.notes.iter().map(|(place, text)| located(place, "message", text));
+        let mut object = located(&complaint.place, "message", &complaint.message);
+        object["severity"] = match complaint.severity {
+            Severity::Error => "error".into(),
+            Severity::Warning => "warning".into(),
+        };
+        object["help"] = complaint.help.clone().into();
+        object["notes"] = notes.collect();
+        println!("{object}");
     }
+    let more = complaints.count() - complaints.list().len();
+    if more > 0 {
+        println!("{}", serde_json::json!({ "more": more }));
+    }
+}
+
+fn located(place: &Place, key: &str, text: &str) -> serde_json::Value {
+    serde_json::json!({
+        "file": place.file.display().to_string(),
+        "line": place.line,
+        "column": place.column,
+        "width": place.width,
+        key: text,
+    })
 }

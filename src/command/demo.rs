@@ -57,8 +57,9 @@ fn begin(wanted: u16) -> Result<(Running, String), String> {
         Some("demo.key") => Ok(key.clone().into_bytes()),
         _ => Err(io::ErrorKind::NotFound.into()),
     };
-    let config = config::read(Path::new("demo.toml"), &source).map_err(|complaints| {
-        check::print(&complaints, false);
+    let read = config::read(Path::new("demo.toml"), &source, check::now());
+    let (config, _) = read.map_err(|complaints| {
+        check::print(&complaints);
         "the demo's own file is wrong, which is our mistake".to_owned()
     })?;
     let running = control::start(config, Settings::default()).map_err(|why| why.to_string())?;

@@ -39,7 +39,7 @@ enum Command {
     },
     /// Read a file and say everything that is wrong with it; changes nothing
     #[command(
-        after_help = "Example: gatehouse check /etc/gatehouse/gatehouse.toml\nExit codes: 0 nothing is wrong, 2 complaints were printed"
+        after_help = "Example: gatehouse check /etc/gatehouse/gatehouse.toml\nExit codes: 0 nothing is wrong, though there may be warnings; 2 the file is refused"
     )]
     Check {
         /// The operator's file

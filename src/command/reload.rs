@@ -15,7 +15,7 @@ pub(super) const SOCKET: &str = "/run/gatehouse/admin.sock";
 /// there is a file.
 pub(super) fn reload(socket: &Path, file: Option<&PathBuf>, json: bool) -> u8 {
     // A file with faults is complained about by the instance itself, if it can be found.
-    let named = file.and_then(|file| read(file).ok()).map(|config| config.admin.socket);
+    let named = file.and_then(|file| read(file).ok()).map(|(config, _)| config.admin.socket);
     let socket = named.as_deref().unwrap_or(socket);
     match ask_instance(socket, "reload") {
         Ok(answer) => {

@@ -6,15 +6,18 @@ use crate::config;
 use crate::control::{self, Disk, Service};
 use crate::observe::say_now;
 
-use super::check::print;
+use super::check::{now, print};
 use super::{FAILED, REFUSED};
 
 pub(super) fn run(file: &Path) -> u8 {
     let disk = Disk::default();
-    let config = match config::read(file, &disk) {
-        Ok(config) => config,
+    let config = match config::read(file, &disk, now()) {
+        Ok((config, warnings)) => {
+            print(&warnings);
+            config
+        }
         Err(complaints) => {
-            print(&complaints, false);
+            print(&complaints);
             return REFUSED;
         }
     };

@@ -6,7 +6,7 @@ use std::path::PathBuf;
 
 use super::judge::Judge;
 use super::{Adapter, Admin, Role, Route, suggest, value};
-use crate::document::{self, Named, Written};
+use crate::document::{self, At, Named, Written};
 use crate::site::host::canonical_name;
 
 const ROLES: [(&str, Role); 3] =
@@ -80,11 +80,15 @@ impl<'j> Judge<'j> {
     pub(super) fn hosts(&mut self) -> HashMap<String, Vec<IpAddr>> {
         let document = self.document;
         let mut hosts = HashMap::new();
+        let mut seen: HashMap<String, At> = HashMap::new();
         for Named { name, table } in &document.resolver.hosts {
             let addresses = table.iter().filter_map(|text| self.address(text)).collect();
             match canonical_name(&name.value) {
-                Ok(name) => drop(hosts.insert(name, addresses)),
-                Err(fault) => self.faults.not_a_server_name(name.at, "hosts", fault),
+                Ok(host) => match seen.insert(host.clone(), name.at) {
+                    Some(first) => self.faults.defined_twice(name.at, "host", &name.value, first),
+                    None => drop(hosts.insert(host, addresses)),
+                },
+                Err(fault) => self.faults.not_a_host(name.at, &name.value, fault),
             }
         }
         hosts
@@ -117,6 +121,11 @@ impl<'j> Judge<'j> {
         let port = self.number("port", admin.port.as_ref(), (1, 65_535)).unwrap_or(9_443) as u16;
         Admin { socket, role, port }
     }
+}
+
+/// Whether an adapter can be called so.
+pub(super) fn is_role(name: &str) -> bool {
+    ROLES.iter().any(|(role, _)| *role == name)
 }
 
 /// `192.168.10.0/24 via 172.25.33.1`

@@ -3,6 +3,10 @@
 use super::judge::Judge;
 use crate::document::{self, Named};
 use crate::tls::certificate::{self, Certificate};
+use crate::tls::chain;
+
+/// `o+r`
+const READABLE_BY_OTHERS: u32 = 0o004;
 
 impl Judge<'_> {
     /// By their places in the Document; `None` for one that was complained about.
@@ -29,7 +33,15 @@ impl Judge<'_> {
                 self.faults.certificate_without_names(chain_at, &chain_path);
                 None
             }
-            Ok(certificate) => Some(certificate),
+            Ok(certificate) => {
+                for finding in chain::examine(&certificate.chain, self.now) {
+                    self.faults.chain(chain_at, &chain_path, &finding);
+                }
+                if self.source.mode(&key_path).is_some_and(|mode| mode & READABLE_BY_OTHERS != 0) {
+                    self.faults.key_readable(key_at, &key_path);
+                }
+                Some(certificate)
+            }
             Err(fault) => {
                 self.faults.certificate((chain_at, &chain_path), (key_at, &key_path), fault);
                 None

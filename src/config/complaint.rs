@@ -3,114 +3,27 @@
 //! A message says what was found and what would be right; help says what to do where that is more
 //! than correcting the place.
 
-use std::fmt::Display;
-use std::io;
-use std::path::{Path, PathBuf};
+mod files;
 
-use super::report::{Complaint, Complaints};
+pub(super) use files::TooMuch;
+
+use std::io;
+use std::path::Path;
+
+use super::faults::Faults;
+use super::report::{Complaint, Complaints, Severity};
 use super::suggest::nearest;
-use crate::document::{At, Files, Misread, Place};
+use super::words::{name_fault, reason, suggestion};
+use crate::document::{At, Place};
 use crate::site::host::NameFault;
 use crate::site::{PathFault, Prefix};
-use crate::tls::certificate::CertificateFault;
-
-/// Collects complaints while the files are judged.
-#[derive(Debug, Default)]
-pub(super) struct Faults {
-    list: Vec<Fault>,
-}
-
-#[derive(Debug)]
-struct Fault {
-    at: At,
-    message: String,
-    help: Option<String>,
-    notes: Vec<(At, String)>,
-}
-
-impl Fault {
-    fn help(&mut self, help: impl Into<String>) -> &mut Self {
-        self.help = Some(help.into());
-        self
-    }
-
-    fn note(&mut self, at: At, text: impl Into<String>) -> &mut Self {
-        self.notes.push((at, text.into()));
-        self
-    }
-}
-
-impl Faults {
-    pub(super) fn is_empty(&self) -> bool {
-        self.list.is_empty()
-    }
-
-    /// Puts lines and columns to everything, in the order of the files.
-    pub(super) fn into_complaints(mut self, files: &Files) -> Complaints {
-        self.list.sort_by_key(|fault| fault.at);
-        let list = self.list.into_iter().map(|fault| Complaint {
-            place: files.place(fault.at),
-            message: fault.message,
-            help: fault.help,
-            notes: fault.notes.into_iter().map(|(at, text)| (files.place(at), text)).collect(),
-        });
-        Complaints::new(list.collect())
-    }
-
-    fn add(&mut self, at: At, message: impl Into<String>) -> &mut Fault {
-        let (message, notes) = (message.into(), Vec::new());
-        self.list.push(Fault { at, message, help: None, notes });
-        let last = self.list.len() - 1;
-        &mut self.list[last]
-    }
-}
-
-/// The text of the files.
-impl Faults {
-    pub(super) fn file_unreadable(&mut self, at: At, path: &Path, error: &io::Error) {
-        self.add(at, format!("cannot read {}: {}", path.display(), reason(error)));
-    }
-
-    pub(super) fn not_utf8(&mut self, at: At) {
-        self.add(at, "this file is not UTF-8 text").help("save it as UTF-8");
-    }
-
-    pub(super) fn misread(&mut self, misread: Misread) {
-        match misread {
-            Misread::Syntax { at, message } => {
-                self.add(at, format!("this is not TOML: {message}"));
-            }
-            Misread::Twice { at, first, key } => {
-                let fault = self.add(at, format!("`{key}` is defined twice"));
-                if let Some(first) = first {
-                    fault.note(first, "it was first defined here");
-                }
-            }
-            Misread::WrongType { at, key, expected, actual } => {
-                self.add(at, format!("`{key}` takes {expected}, not {actual}"));
-            }
-            Misread::UnknownKey { at, key, known, pattern } => {
-                let meant = known.iter().copied().chain(super::later::siblings(&pattern));
-                self.unknown_key(at, &key, nearest(&key, meant), &known);
-            }
-        }
-    }
-
-    fn unknown_key(&mut self, at: At, key: &str, meant: Option<&str>, known: &[&str]) {
-        let fault = self.add(at, format!("no setting is called `{key}` here{}", suggestion(meant)));
-        if meant.is_none() {
-            fault.help(format!("known here: {}", known.join(", ")));
-        }
-    }
-
-    pub(super) fn not_available(&mut self, at: At, what: &str) {
-        self.add(at, format!("{what} is not available in this version")).help("leave it out");
-    }
-}
 
 /// Single values.
 impl Faults {
     pub(super) fn missing(&mut self, at: At, what: &str, key: &str, example: &str) {
+        if self.may_be_there(key) {
+            return;
+        }
         self.add(at, format!("{what} has no `{key}`")).help(format!("add {example}"));
     }
 
@@ -123,7 +36,13 @@ impl Faults {
     }
 
     pub(super) fn not_a_size(&mut self, at: At, key: &str) {
-        self.add(at, format!("`{key}` takes a size such as 32768, \"16kB\" or \"100MB\""));
+        if key.contains("bytes") || key == "memory_max" {
+            self.add(at, format!("`{key}` takes a size such as 32768, \"16kB\" or \"100MB\""))
+                .help("units are B, kB, MB and GB, and KiB, MiB and GiB for powers of 1024");
+        } else {
+            let auto = if matches!(key, "count" | "clients_max") { ", or \"auto\"" } else { "" };
+            self.add(at, format!("`{key}` takes a whole number such as 4{auto}"));
+        }
     }
 
     pub(super) fn not_a_rate(&mut self, at: At, key: &str) {
@@ -131,7 +50,11 @@ impl Faults {
     }
 
     pub(super) fn out_of_range(&mut self, at: At, key: &str, least: u64, most: u64) {
-        self.add(at, format!("`{key}` must be from {least} to {most}"));
+        if most < u64::from(u32::MAX) {
+            self.add(at, format!("`{key}` must be from {least} to {most}"));
+        } else {
+            self.add(at, format!("`{key}` must be at least {least}"));
+        }
     }
 
     pub(super) fn not_one_of(&mut self, at: At, key: &str, value: &str, choices: &[&str]) {
@@ -152,7 +75,9 @@ impl Faults {
     }
 
     pub(super) fn not_an_address(&mut self, at: At, text: &str) {
-        self.add(at, format!("`{text}` is not an IP address"));
+        self.add(at, format!("`{text}` is not an IP address")).help(
+            "four numbers such as \"172.25.33.53\", or IPv6 such as \"2001:db8::53\"; not a name",
+        );
     }
 }
 
@@ -181,7 +106,11 @@ impl Faults {
 
     pub(super) fn not_a_prefix(&mut self, at: At, text: &str) {
         self.add(at, format!("`{text}` is not an IP address, with or without a prefix length"))
-            .help("for example \"203.0.113.10/24\" or \"2001:db8::10\"");
+            .help(if text.contains("/255.") {
+                "write the length of the netmask: 255.255.255.0 is /24, 255.255.0.0 is /16"
+            } else {
+                "for example \"203.0.113.10/24\" or \"2001:db8::10\""
+            });
     }
 
     pub(super) fn not_a_route(&mut self, at: At, text: &str) {
@@ -195,6 +124,9 @@ impl Faults {
     }
 
     pub(super) fn adapter_without_addresses(&mut self, at: At, listener: &str, adapter: &str) {
+        if self.may_be_there("addresses") {
+            return;
+        }
         self.add(
             at,
             format!("listener `{listener}` has no address: adapter `{adapter}` lists none"),
@@ -208,6 +140,9 @@ impl Faults {
     }
 
     pub(super) fn tls_without_certificate(&mut self, at: At, listener: &str) {
+        if self.may_be_there("certificate") {
+            return;
+        }
         self.add(at, format!("listener `{listener}` speaks TLS and has no certificate"))
             .help("add certificate = \"…\": what clients that send no server name are shown");
     }
@@ -223,105 +158,27 @@ impl Faults {
     }
 }
 
-/// Certificates.
-impl Faults {
-    pub(super) fn certificate(
-        &mut self,
-        (chain_at, chain): (At, &Path),
-        (key_at, key): (At, &Path),
-        fault: CertificateFault,
-    ) {
-        let (chain, key) = (chain.display(), key.display());
-        match fault {
-            CertificateFault::ChainIsBinary
-            | CertificateFault::NoCertificate
-            | CertificateFault::ChainMalformed => self.authority(chain_at, &chain, fault),
-            CertificateFault::KeyIsBinary => {
-                self.add(key_at, format!("{key} is not PEM but DER or a PFX store"))
-                    .help(format!("`openssl pkcs12 -in {key} -nocerts -noenc -out key.pem` for PFX, `openssl pkey -inform der -in {key} -out key.pem` for DER"));
-            }
-            CertificateFault::NoKey => {
-                self.add(key_at, format!("{key} holds no private key"));
-            }
-            CertificateFault::KeyEncrypted => {
-                self.add(key_at, format!("the private key in {key} is encrypted")).help(format!(
-                    "`openssl pkey -in {key} -out key.pem` writes it without a pass phrase"
-                ));
-            }
-            CertificateFault::KeyMalformed => {
-                self.add(key_at, format!("the private key in {key} is damaged"));
-            }
-            CertificateFault::KeyUnsupported => {
-                self.add(
-                    key_at,
-                    format!("the private key in {key} is of a kind or size that cannot be used"),
-                )
-                .help("RSA from 2048 bits, ECDSA P-256, P-384 or P-521, or Ed25519");
-            }
-            CertificateFault::KeyDoesNotMatch => {
-                self.add(key_at, format!("the key in {key} does not belong to the certificate in {chain}"))
-                    .help(format!("`openssl x509 -in {chain} -noout -pubkey` and `openssl pkey -in {key} -pubout` must print the same"))
-                    .note(chain_at, "the certificate is named here");
-            }
-            CertificateFault::ChainOutOfOrder => {
-                self.add(
-                    chain_at,
-                    format!("the server's own certificate is not the first in {chain}"),
-                )
-                .help("put it first, then each certificate's issuer");
-            }
-        }
-    }
-
-    /// A file of certificates, without a key.
-    pub(super) fn authority(&mut self, at: At, path: &dyn Display, fault: CertificateFault) {
-        match fault {
-            CertificateFault::ChainIsBinary => {
-                self.add(at, format!("{path} is not PEM but DER or a PFX store"))
-                    .help(format!("`openssl pkcs12 -in {path} -nokeys -out chain.pem` for PFX, `openssl x509 -inform der -in {path} -out chain.pem` for DER"));
-            }
-            CertificateFault::NoCertificate => {
-                self.add(at, format!("{path} holds no certificate"))
-                    .help("a PEM file is wanted: -----BEGIN CERTIFICATE-----");
-            }
-            _ => {
-                self.add(at, format!("a certificate in {path} is damaged"));
-            }
-        }
-    }
-
-    pub(super) fn certificate_without_names(&mut self, at: At, path: &Path) {
-        self.add(at, format!("the certificate in {} carries no names", path.display()))
-            .help("clients look at subject alternative names only, not at the common name");
-    }
-
-    pub(super) fn certificate_does_not_cover(
-        &mut self,
-        at: At,
-        name: &str,
-        has: &[(&str, &[String])],
-    ) {
-        let carried: Vec<String> = has
-            .iter()
-            .map(|(certificate, names)| {
-                format!("certificate `{certificate}` is for {}", shortened(names))
-            })
-            .collect();
-        self.add(at, format!("no certificate of this site covers `{name}`"))
-            .help(carried.join("; "));
-    }
-}
-
 /// Pools.
 impl Faults {
     pub(super) fn pool_without_servers(&mut self, at: At, pool: &str) {
+        if self.may_be_there("servers") {
+            return;
+        }
         self.add(at, format!("pool `{pool}` has no servers"))
             .help("add servers = [\"fe01.contoso.local:4443\"]");
     }
 
     pub(super) fn not_a_server(&mut self, at: At, text: &str) {
         self.add(at, format!("`{text}` is not the address of a server"))
-            .help("host:port, such as \"fe01.contoso.local:4443\", \"192.0.2.12:80\" or \"[2001:db8::12]:80\"");
+            .help(if text.contains("://") {
+                "host:port alone, such as \"fe01.contoso.local:4443\"; with a table [pool.NAME.tls] it is spoken to by https"
+            } else if !text.contains(':') {
+                "the port is missing: host:port, such as \"fe01.contoso.local:4443\""
+            } else if text.matches(':').count() > 1 && !text.starts_with('[') {
+                "an IPv6 address needs brackets: \"[2001:db8::12]:80\""
+            } else {
+                "host:port, such as \"fe01.contoso.local:4443\" or \"192.0.2.12:80\"; ports are from 1 to 65535"
+            });
     }
 
     pub(super) fn server_is_listener(&mut self, at: At, text: &str, listener: &str, there: At) {
@@ -337,6 +194,10 @@ impl Faults {
     pub(super) fn not_a_pin(&mut self, at: At) {
         self.add(at, "a pin is a SHA-256: 64 hexadecimal digits or 44 characters of base64")
             .help("`openssl x509 -in server.pem -noout -pubkey | openssl pkey -pubin -outform der | sha256sum`");
+    }
+
+    pub(super) fn not_a_host(&mut self, at: At, name: &str, fault: NameFault) {
+        self.add(at, format!("`{name}` cannot be the name of a host: {}", name_fault(fault)));
     }
 
     pub(super) fn not_a_server_name(&mut self, at: At, key: &str, fault: NameFault) {
@@ -381,6 +242,9 @@ impl Faults {
     }
 
     pub(super) fn site_without_rules(&mut self, at: At, site: &str) {
+        if self.may_be_there("rule") {
+            return;
+        }
         self.add(at, format!("site `{site}` has no rules"))
             .help(format!("add [[site.{site}.rule]] with path = \"/\" and pool = \"…\""));
     }
@@ -417,12 +281,17 @@ impl Faults {
 /// Rules.
 impl Faults {
     pub(super) fn rule_without_action(&mut self, at: At) {
-        self.add(at, "this rule does nothing").help("add one of: pool, refuse, redirect, respond");
+        const ACTIONS: [&str; 6] = ["pool", "refuse", "redirect", "respond", "status", "body"];
+        if !ACTIONS.iter().any(|action| self.may_be_there(action)) {
+            self.add(at, "this rule does nothing")
+                .help("add one of: pool, refuse, redirect, respond");
+        }
     }
 
     pub(super) fn rule_with_actions(&mut self, at: At, actions: &[&str]) {
         let actions: Vec<String> = actions.iter().map(|action| format!("`{action}`")).collect();
-        self.add(at, format!("this rule has {}; it can do one thing only", actions.join(" and ")));
+        self.add(at, format!("this rule has {}; it can do one thing only", actions.join(" and ")))
+            .help("leave one out: the first rule that matches decides alone");
     }
 
     pub(super) fn not_a_path(&mut self, at: At, path: &str, fault: PathFault) {
@@ -435,7 +304,19 @@ impl Faults {
             PathFault::Fragment => "must be without `?` and `#`",
             PathFault::DecodesTwice => "could be decoded twice",
         };
-        self.add(at, format!("the path `{path}` {why}"));
+        let help = match fault {
+            PathFault::NotAbsolute => "for example \"/autodiscover\"",
+            PathFault::Fragment => "rules look at the path alone: leave the rest out",
+            PathFault::BrokenEscape => "write a `%` that is meant as such as %25",
+            PathFault::DecodesTwice => "write the path as it reads when it is decoded",
+            _ => "write the path as a server would understand it",
+        };
+        self.add(at, format!("the path `{path}` {why}")).help(help);
+    }
+
+    pub(super) fn star_in_path(&mut self, at: At, path: &str) {
+        self.warn(at, format!("the `*` in the path `{path}` stands for itself only"))
+            .help("a rule is for its path and everything below: \"/a\" also matches \"/a/b/c\"");
     }
 
     pub(super) fn raw_allows_root_only(&mut self, at: At) {
@@ -498,6 +379,20 @@ impl Faults {
     }
 }
 
+/// What has no effect.
+impl Faults {
+    pub(super) fn never_used(&mut self, at: At, kind: &str, name: &str) {
+        let by = if kind == "pool" { "rule" } else { "listener or site" };
+        self.warn(at, format!("{kind} `{name}` is not used by any {by}"))
+            .help(format!("take it out, or name it: {kind} = \"{name}\""));
+    }
+
+    pub(super) fn listener_without_sites(&mut self, at: At, name: &str) {
+        self.warn(at, format!("no site is on listener `{name}`: it will answer nothing but 421"))
+            .help(format!("add it to a site's listeners = [\"{name}\"], or take it out"));
+    }
+}
+
 /// The log.
 impl Faults {
     pub(super) fn not_a_log(&mut self, at: At, text: &str) {
@@ -511,46 +406,9 @@ impl Faults {
     }
 }
 
-fn suggestion(meant: Option<&str>) -> String {
-    meant.map_or_else(String::new, |meant| format!("; did you mean `{meant}`?"))
-}
-
-fn shortened(names: &[String]) -> String {
-    const NAMES_MAX: usize = 8;
-    let shown = names.iter().take(NAMES_MAX).map(String::as_str).collect::<Vec<_>>().join(", ");
-    match names.len() {
-        0 => "no name at all".to_string(),
-        count if count > NAMES_MAX => format!("{shown} and {} more", count - NAMES_MAX),
-        _ => shown,
-    }
-}
-
-fn name_fault(fault: NameFault) -> &'static str {
-    match fault {
-        NameFault::Empty => "it is empty",
-        NameFault::TooLong => "it is too long",
-        NameFault::NotAscii => "it has letters outside ASCII",
-        NameFault::NotOnlyAName => "it has a port or a scheme",
-        NameFault::Unbracketed => "an IPv6 address needs brackets",
-        NameFault::StarElsewhere => "a `*` can only be its whole first label",
-        NameFault::WildcardTooWide => "a `*.` needs at least two labels after it",
-        NameFault::Malformed => "it is not a host name",
-    }
-}
-
-/// The system's words without its error number.
-fn reason(error: &io::Error) -> String {
-    match error.kind() {
-        io::ErrorKind::NotFound => "there is no such file".to_string(),
-        io::ErrorKind::PermissionDenied => "permission denied".to_string(),
-        _ => error.to_string(),
-    }
-}
-
 /// For the main file, which no other names.
 pub(super) fn only(path: &Path, error: &io::Error) -> Complaints {
-    let (file, source) = (PathBuf::from(path), String::new());
-    let place = Place { file, line: 1, column: 1, source, width: 1 };
     let message = format!("cannot read this file: {}", reason(error));
-    Complaints::new(vec![Complaint { place, message, help: None, notes: Vec::new() }])
+    let (severity, place, notes) = (Severity::Error, Place::of_file(path), Vec::new());
+    Complaints::new(vec![Complaint { severity, place, message, help: None, notes }], 1, 0)
 }

@@ -3,17 +3,25 @@
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 
-use super::complaint::Faults;
+use super::adapter::is_role;
+use super::faults::Faults;
 use super::site::Surroundings;
 use super::{Config, Source, Timeouts, later, suggest};
 use crate::document::{At, Document, Files, Named, Written};
+
+/// After so many comparisons of names nobody is told any more which was meant: a tenth of a second.
+const COMPARISONS_MAX: usize = 200_000;
 
 /// The state of judging: what was written, and what is wrong with it.
 pub(super) struct Judge<'j> {
     pub(super) document: &'j Document,
     pub(super) files: &'j Files,
     pub(super) source: &'j dyn Source,
+    /// Seconds since 1970.
+    pub(super) now: i64,
     pub(super) faults: Faults,
+    /// How often names were compared to find which was meant.
+    comparisons: usize,
     pub(super) names: Names<'j>,
 }
 
@@ -32,6 +40,7 @@ impl<'j> Judge<'j> {
         document: &'j Document,
         files: &'j Files,
         source: &'j dyn Source,
+        now: i64,
         faults: Faults,
     ) -> Self {
         let names = Names {
@@ -40,7 +49,7 @@ impl<'j> Judge<'j> {
             certificates: index(&document.certificates),
             pools: index(&document.pools),
         };
-        Self { document, files, source, faults, names }
+        Self { document, files, source, now, faults, comparisons: 0, names }
     }
 
     /// The whole Config. It is good only if no fault came up; until then it may hold stand-ins.
@@ -62,11 +71,14 @@ impl<'j> Judge<'j> {
             timeouts,
         };
         let table = self.sites(&around, &mut limits);
+        let (workers, resolvers) = (self.workers(), self.resolvers());
+        let (log, admin) = (self.log(), self.admin());
+        self.unused(&table, &listeners);
         Config {
-            workers: self.workers(),
-            resolvers: self.resolvers(),
-            log: self.log(),
-            admin: self.admin(),
+            workers,
+            resolvers,
+            log,
+            admin,
             documents: self.files.paths().map(Path::to_path_buf).collect(),
             certificates: certificates.into_iter().flatten().collect(),
             adapters,
@@ -99,7 +111,13 @@ impl<'j> Judge<'j> {
         };
         let place = names.get(name.value.as_str()).copied();
         if place.is_none() {
-            let meant = suggest::nearest(&name.value, names.keys().copied());
+            // To compare with every name is too much for every complaint of very many.
+            self.comparisons = self.comparisons.saturating_add(names.len());
+            let few = self.comparisons <= COMPARISONS_MAX;
+            let known = few.then(|| names.keys().copied()).into_iter().flatten();
+            let meant = suggest::nearest(&name.value, known);
+            // Two roles are like each other, but nobody takes one for the other.
+            let meant = meant.filter(|_| kind != "adapter" || !is_role(&name.value));
             self.faults.no_such(name.at, kind, &name.value, meant);
         }
         place

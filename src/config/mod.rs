@@ -8,6 +8,8 @@ mod adapter;
 mod certificate;
 mod complaint;
 mod errors;
+mod faults;
+mod include;
 mod judge;
 mod later;
 mod listener;
@@ -17,32 +19,46 @@ mod rule;
 mod settings;
 mod site;
 mod suggest;
+mod unused;
 mod value;
+mod words;
 
 #[cfg(test)]
 mod tests;
 
 use std::collections::HashMap;
+use std::ffi::OsString;
 use std::io;
 use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 
 pub use crate::pool::settings::Timeouts;
 pub use later::{is_available, is_available_word};
-pub use report::{Complaint, Complaints};
+pub use report::{Complaint, Complaints, Severity};
 pub use suggest::nearest;
 
-use crate::document::{self, At, Files};
 use crate::pool::settings::PoolSettings;
 use crate::site::{ErrorPages, ErrorsId, Listener, ListenerId, Site, Table};
 use crate::tls::certificate::Certificate;
-use complaint::Faults;
+use include::Gathered;
 use judge::Judge;
 
 /// Where the contents of named files come from.
 pub trait Source {
     /// The whole of a file.
     fn read(&self, path: &Path) -> io::Result<Vec<u8>>;
+
+    /// The names of what is in a folder, in any order.
+    fn list(&self, folder: &Path) -> io::Result<Vec<OsString>> {
+        let _ = folder;
+        Err(io::ErrorKind::NotFound.into())
+    }
+
+    /// The permission bits of a file, as `chmod` takes them; `None` where files have none.
+    fn mode(&self, path: &Path) -> Option<u32> {
+        let _ = path;
+        None
+    }
 }
 
 impl<F: Fn(&Path) -> io::Result<Vec<u8>>> Source for F {
@@ -206,38 +222,22 @@ pub struct Admin {
     pub port: u16,
 }
 
-/// Reads the operator's file `main` and the files that it names.
-pub fn read(main: &Path, source: &dyn Source) -> Result<Config, Complaints> {
-    let bytes = source.read(main).map_err(|error| complaint::only(main, &error))?;
-    let mut faults = Faults::default();
-    let mut files = Files::default();
-    let text = match String::from_utf8(bytes) {
-        Ok(text) => text,
-        Err(error) => {
-            let start = error.utf8_error().valid_up_to() as u32;
-            let text = String::from_utf8_lossy(error.as_bytes()).into_owned();
-            let file = files.add(main, text);
-            faults.not_utf8(At { file, start, end: start + 1 });
-            return Err(faults.into_complaints(&files));
-        }
-    };
-    let file = files.add(main, text);
-    let (document, misreads) = document::read(file, files.text(file));
-    let unreadable =
-        misreads.iter().any(|misread| matches!(misread, document::Misread::Syntax { .. }));
-    for misread in misreads {
-        // A key for later is complained about as such, by `not_yet` below.
-        match &misread {
-            document::Misread::UnknownKey { pattern, .. } if later::is_later(pattern) => {}
-            _ => faults.misread(misread),
-        }
-    }
-    if unreadable {
+/// Reads the operator's file `main` and the files that it names. `now` is in seconds since 1970:
+/// certificates are judged by it. What comes with the Config is warnings only.
+pub fn read(
+    main: &Path,
+    source: &dyn Source,
+    now: i64,
+) -> Result<(Config, Complaints), Complaints> {
+    let Gathered { files, document, faults, torn } = include::gather(main, source)?;
+    if torn {
         return Err(faults.into_complaints(&files));
     }
-    let mut judge = Judge::new(&document, &files, source, faults);
+    let mut judge = Judge::new(&document, &files, source, now, faults);
     let config = judge.config();
-    if judge.faults.is_empty() { Ok(config) } else { Err(judge.faults.into_complaints(&files)) }
+    let refused = judge.faults.refuse();
+    let complaints = judge.faults.into_complaints(&files);
+    if refused { Err(complaints) } else { Ok((config, complaints)) }
 }
 
 impl Config {

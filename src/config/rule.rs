@@ -73,6 +73,9 @@ impl<'j> Judge<'j> {
                 return None;
             }
         };
+        if written.value.contains('*') {
+            self.faults.star_in_path(written.at, &written.value);
+        }
         if site.path_check == PathCheck::Raw && !path.is_empty() {
             self.faults.raw_allows_root_only(written.at);
         }

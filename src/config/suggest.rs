@@ -8,8 +8,14 @@ pub fn nearest<'c>(word: &str, candidates: impl IntoIterator<Item = &'c str>) ->
         .into_iter()
         .map(|candidate| (edits(word, candidate), candidate))
         .filter(|(edits, candidate)| *edits <= edits_max && *edits < candidate.chars().count())
-        .min_by_key(|(edits, _)| *edits)
+        // Of two that are as near, always the same one.
+        .min()
         .map(|(_, candidate)| candidate)
+}
+
+/// Whether one slip of the finger makes one word of the other.
+pub(super) fn is_near(left: &str, right: &str) -> bool {
+    edits(left, right) <= 1
 }
 
 /// Insertions, deletions, substitutions and swaps of neighbours (optimal string alignment).

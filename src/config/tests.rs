@@ -1,6 +1,9 @@
-//! Planted faults, each with the place and the words of its complaint.
+//! What is read, and what is said about planted faults.
+
+mod planted;
 
 use std::collections::HashMap;
+use std::ffi::OsString;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::LazyLock;
@@ -13,226 +16,161 @@ mod keys;
 use crate::pool::settings::{Balance, PoolId, Profile, ServerAddress, ServerName, Sni, Trust};
 use crate::site::{Action, Forwarded, Found, PathCheck};
 
-/// What stands beside `main.toml`.
+/// 2027-06-15 at 12:00 UTC.
+const NOW: i64 = 1_813_060_800;
+
+/// Years of lives that NOW is in the midst of.
+const LIFE: [(i32, u8); 2] = [(2027, 1), (2028, 1)];
+
+/// What stands beside every main file, by name.
 static FILES: LazyLock<HashMap<&'static str, Vec<u8>>> = LazyLock::new(|| {
-    let (a, a_key) = pair(&["a.com", "*.b.com", "127.0.0.1"]);
-    let (issuer, other_key) = pair(&["issuer.test"]);
-    let (bare, bare_key) = pair(&[]);
+    let names = ["a.com", "*.b.com", "127.0.0.1"];
+    let root = Authority::new("Root", None);
+    let middle = Authority::new("Middle", Some(&root));
+    let (a, a_key) = pair(&names, &root, LIFE);
+    let (_, other_key) = pair(&["other.test"], &root, LIFE);
+    let (bare, bare_key) = pair(&[], &root, LIFE);
+    let (deep, deep_key) = pair(&names, &middle, LIFE);
+    let (old, old_key) = pair(&names, &root, [(2026, 1), (2027, 6)]);
+    let (soon, soon_key) = pair(&names, &root, [(2026, 1), (2027, 7)]);
+    let (early, early_key) = pair(&names, &root, [(2027, 7), (2028, 1)]);
+    let (root, middle) = (root.pem, middle.pem);
     let encrypted =
         "-----BEGIN ENCRYPTED PRIVATE KEY-----\nAAAA\n-----END ENCRYPTED PRIVATE KEY-----\n";
-    HashMap::from([
-        ("damaged.pem", a.replace("MII", "MIX").into_bytes()),
-        ("disorder.pem", format!("{issuer}{a}").into_bytes()),
-        ("a.pem", a.into_bytes()),
-        ("a.key", a_key.into_bytes()),
-        ("other.key", other_key.into_bytes()),
-        ("bare.pem", bare.into_bytes()),
-        ("bare.key", bare_key.into_bytes()),
-        ("encrypted.key", encrypted.as_bytes().to_vec()),
-        ("a.pfx", vec![0x30, 0x82, 0x09, 0x00, 0x02]),
-        ("notes.txt", b"nothing of use".to_vec()),
-        ("b.html", b"<b>{status}</b>".to_vec()),
-        ("c.json", b"{\"id\": \"{request_id}\"}".to_vec()),
-        ("long.html", vec![b'x'; 65_537]),
-        ("latin.txt", vec![b'a', 0xe4]),
-    ])
+    let texts = [
+        ("damaged.pem", a.replace("MII", "MIX")),
+        ("broken.key", a_key.replace("MIG", "M!X")),
+        ("disorder.pem", format!("{middle}{deep}")),
+        ("deep.pem", format!("{deep}{middle}{root}")),
+        ("deep.key", deep_key),
+        ("swapped.pem", format!("{deep}{root}{middle}")),
+        ("gap.pem", format!("{deep}{root}")),
+        ("old.pem", old),
+        ("old.key", old_key),
+        ("soon.pem", soon),
+        ("soon.key", soon_key),
+        ("early.pem", early),
+        ("early.key", early_key),
+        ("a.pem", a),
+        ("a.key", a_key.clone()),
+        ("open.key", a_key),
+        ("other.key", other_key),
+        ("bare.pem", bare),
+        ("bare.key", bare_key),
+        ("weak.pem", include_str!("tests/certificates/weak.pem").to_owned()),
+        ("weak.key", include_str!("tests/certificates/weak.key").to_owned()),
+        ("short.key", include_str!("tests/certificates/short.key").to_owned()),
+        ("encrypted.key", encrypted.to_owned()),
+        ("notes.txt", "nothing of use".to_owned()),
+        ("b.html", "<b>{status}</b>".to_owned()),
+        ("c.json", "{\"id\": \"{request_id}\"}".to_owned()),
+        ("long.html", "x".repeat(65_537)),
+    ];
+    let mut files: HashMap<_, _> =
+        texts.into_iter().map(|(name, text)| (name, text.into_bytes())).collect();
+    files.insert("a.pfx", vec![0x30, 0x82, 0x09, 0x00, 0x02]);
+    files.insert("latin.toml", b"[workers]\ncount = 2 # f\xfcr Anna\n".to_vec());
+    files.insert("latin.txt", vec![b'a', 0xe4]);
+    files.insert("utf16.toml", b"\xff\xfe[\0w\0".to_vec());
+    files
 });
 
-fn pair(names: &[&str]) -> (String, String) {
+/// Somebody who signs certificates.
+struct Authority {
+    pem: String,
+    issuer: rcgen::Issuer<'static, rcgen::KeyPair>,
+}
+
+impl Authority {
+    fn new(name: &str, signer: Option<&Self>) -> Self {
+        let mut params = params(&[], LIFE);
+        params.is_ca = rcgen::IsCa::Ca(rcgen::BasicConstraints::Unconstrained);
+        params.distinguished_name.push(rcgen::DnType::CommonName, name);
+        let key = rcgen::KeyPair::generate().unwrap();
+        let certificate = match signer {
+            None => params.self_signed(&key),
+            Some(signer) => params.signed_by(&key, &signer.issuer),
+        };
+        Self { pem: certificate.unwrap().pem(), issuer: rcgen::Issuer::new(params, key) }
+    }
+}
+
+/// A life is from the first of one month to the first of another.
+fn params(names: &[&str], [begin, end]: [(i32, u8); 2]) -> rcgen::CertificateParams {
+    let names: Vec<String> = names.iter().map(|name| (*name).to_owned()).collect();
+    let mut params = rcgen::CertificateParams::new(names.clone()).unwrap();
+    params.distinguished_name = rcgen::DistinguishedName::new();
+    if let Some(name) = names.first() {
+        params.distinguished_name.push(rcgen::DnType::CommonName, name);
+    }
+    params.not_before = rcgen::date_time_ymd(begin.0, begin.1, 1);
+    params.not_after = rcgen::date_time_ymd(end.0, end.1, 1);
+    params
+}
+
+fn pair(names: &[&str], signer: &Authority, life: [(i32, u8); 2]) -> (String, String) {
     let key = rcgen::KeyPair::generate().unwrap();
-    let names: Vec<String> = names.iter().map(|name| name.to_string()).collect();
-    let certificate = rcgen::CertificateParams::new(names).unwrap().self_signed(&key).unwrap();
+    let certificate = params(names, life).signed_by(&key, &signer.issuer).unwrap();
     (certificate.pem(), key.serialize_pem())
 }
 
-fn read_text(text: &str) -> Result<Config, Complaints> {
-    let source = |path: &Path| {
-        if path == Path::new("/etc/gatehouse/main.toml") {
-            return Ok(text.as_bytes().to_vec());
+/// A folder with these files and [`FILES`] in it.
+struct Beside(HashMap<PathBuf, Vec<u8>>);
+
+/// Where a file that is named as a whole stands.
+const FOLDER: &str = "/etc/gatehouse";
+
+impl Source for Beside {
+    fn read(&self, path: &Path) -> io::Result<Vec<u8>> {
+        let plain = include::plain(path);
+        if let Some(bytes) = self.0.get(&plain) {
+            return Ok(bytes.clone());
         }
-        let name = path.strip_prefix("/etc/gatehouse").ok().and_then(Path::to_str);
-        let file = name.and_then(|name| FILES.get(name));
-        file.cloned().ok_or_else(|| io::Error::from(io::ErrorKind::NotFound))
-    };
-    read(Path::new("/etc/gatehouse/main.toml"), &source)
+        let name = plain.strip_prefix(FOLDER).unwrap_or(path);
+        match name.to_str() {
+            Some("secret.pem" | "secret.toml") => Err(io::ErrorKind::PermissionDenied.into()),
+            Some("conf.d") => Err(io::ErrorKind::IsADirectory.into()),
+            Some(name) => FILES.get(name).cloned().ok_or(io::ErrorKind::NotFound.into()),
+            None => Err(io::ErrorKind::NotFound.into()),
+        }
+    }
+
+    fn list(&self, folder: &Path) -> io::Result<Vec<OsString>> {
+        if folder == "secret" {
+            return Err(io::ErrorKind::PermissionDenied.into());
+        }
+        let here = |path: &&PathBuf| {
+            let own = path.parent().filter(|own| *own != "").unwrap_or(Path::new("."));
+            own == folder
+        };
+        let mut names: Vec<OsString> =
+            self.0.keys().filter(here).map(|path| path.file_name().unwrap().into()).collect();
+        // In an order that nobody wants.
+        names.sort_by(|left, right| right.cmp(left));
+        if names.is_empty() { Err(io::ErrorKind::NotFound.into()) } else { Ok(names) }
+    }
+
+    fn mode(&self, path: &Path) -> Option<u32> {
+        Some(if path == "open.key" { 0o100_644 } else { 0o100_600 })
+    }
 }
 
-/// All complaints about a text, in order, as `line:column: message`.
+fn read_text(text: &str) -> Result<Config, Complaints> {
+    let files = HashMap::from([(PathBuf::from("main.toml"), text.as_bytes().to_vec())]);
+    read(Path::new("main.toml"), &Beside(files), NOW).map(|(config, _)| config)
+}
+
 #[track_caller]
 fn check(text: &str, expected: &[&str]) {
-    let complaints = read_text(text).err().map_or_else(Vec::new, |found| found.list().to_vec());
-    let seen: Vec<String> = complaints
+    let seen = match read_text(text) {
+        Ok(_) => Vec::new(),
+        Err(found) => found.list().to_vec(),
+    };
+    let seen: Vec<String> = seen
         .iter()
-        .map(|complaint| {
-            let Place { line, column, .. } = complaint.place;
-            format!("{line}:{column}: {}", complaint.message)
-        })
+        .map(|one| format!("{}:{}: {}", one.place.line, one.place.column, one.message))
         .collect();
     assert_eq!(seen, expected, "{text}");
-}
-
-use crate::document::Place;
-
-use check as check_whole;
-
-/// The same with two listeners, a certificate and a pool after the text.
-#[track_caller]
-fn check_site(text: &str, expected: &[&str]) {
-    const AROUND: &str = r#"
-[adapter.external]
-addresses = ["192.0.2.1"]
-[listener.https]
-port = 443
-tls = true
-certificate = "a"
-[listener.http]
-port = 80
-[certificate.a]
-chain = "a.pem"
-key = "a.key"
-[pool.edge]
-servers = ["10.0.0.1:80"]
-"#;
-    check(&format!("{text}{AROUND}"), expected);
-}
-
-#[test]
-fn text() {
-    check(
-        "a = ",
-        &["1:5: this is not TOML: string values must be quoted, expected literal string"],
-    );
-    check("[workers]\ncount = 1\ncount = 2", &["3:1: `count` is defined twice"]);
-    check("[pool.a]\nservers = [\"b:1\"]\n[pool.a]\n", &["3:7: `a` is defined twice"]);
-    check("colour = 1", &["1:1: no setting is called `colour` here"]);
-    check(
-        "[worker]\ncount = 1",
-        &["1:2: no setting is called `worker` here; did you mean `workers`?"],
-    );
-    check(
-        "[workers]\ncuont = 1",
-        &["2:1: no setting is called `cuont` here; did you mean `count`?"],
-    );
-    check(
-        "[workers]\ncount = true",
-        &["2:9: `count` takes text in quotes or a whole number, not true or false"],
-    );
-    check("workers = 1", &["1:11: `workers` takes a table, not a number"]);
-    check("[pool]\na = 1", &["2:5: `a` takes a table, not a number"]);
-    check(
-        "[limits]\nfields_max = []\n[x]\n[timeouts]\nconect = \"1s\"",
-        &[
-            "2:14: `fields_max` takes text in quotes or a whole number, not a list",
-            "3:2: no setting is called `x` here",
-            "5:1: no setting is called `conect` here; did you mean `connect`?",
-        ],
-    );
-}
-
-#[test]
-fn what_comes_later_is_said_to() {
-    check("include = [\"conf.d/*.toml\"]", &["1:1: `include` is not available in this version"]);
-    check("[lync]\nsip_domains = []", &["1:2: `lync` is not available in this version"]);
-    check(
-        "[pool.a]\nservers = [\"b:1\"]\naffinity = \"source\"\n[pool.a.probe]\ntcp = 1",
-        &[
-            "3:12: `affinity = \"source\"` is not available in this version",
-            "4:9: `probe` is not available in this version",
-        ],
-    );
-    check(
-        "[pool.a]\nservers = [\"b:1\"]\naffinity = { cookie = \"x\" }\n[pool.a.tls]\nprofile = \"windows-2012r2\"",
-        &[
-            "3:12: `affinity = { cookie = … }` is not available in this version",
-            "5:11: `profile = \"windows-2012r2\"` is not available in this version",
-        ],
-    );
-}
-
-#[test]
-fn single_values() {
-    check("[workers]\ncount = 0", &["2:9: `count` must be from 1 to 1024"]);
-    check(
-        "[workers]\ncount = \"many\"",
-        &["2:9: `count` takes a size such as 32768, \"16kB\" or \"100MB\""],
-    );
-    check(
-        "[timeouts]\nconnect = 5\ndrain = \"0s\"",
-        &[
-            "2:11: `connect` takes a length of time such as \"500ms\", \"10s\", \"5m\" or \"2h\"",
-            "3:9: `drain` takes a length of time such as \"500ms\", \"10s\", \"5m\" or \"2h\"",
-        ],
-    );
-    check("[limits]\nhead_bytes_max = 1", &["2:18: `head_bytes_max` must be from 256 to 16777216"]);
-    check("[limits]\nfields_max = 257", &["2:14: `fields_max` must be from 1 to 256"]);
-    check(
-        "[limits]\nmemory_max = \"1kB\"",
-        &["2:14: `memory_max` must be from 1048576 to 18446744073709551615"],
-    );
-    check(
-        "[limits]\nclient_rate_min = \"500B\"",
-        &["2:19: `client_rate_min` takes a rate such as \"500B/s\", or \"off\""],
-    );
-    for rate in ["0", "\"off\"", "\"0B/s\""] {
-        let config = read_text(&format!("[limits]\nclient_rate_min = {rate}")).unwrap();
-        assert_eq!(config.limits.client_rate_min, 0, "{rate}");
-    }
-    check("[log]\nquery = \"kep\"", &["2:9: `query` cannot be `kep`; did you mean `keep`?"]);
-    check(
-        "[log]\naccess = [\"off\", \"json:stdout\"]",
-        &["2:11: `off` cannot stand beside other places for the access log"],
-    );
-    for place in ["xml:/a", "json:file", "json:syslog:file", "journald", "json:stdout:/a"] {
-        let complaint = format!("2:10: `{place}` is not a place for the access log");
-        check(&format!("[log]\naccess = \"{place}\""), &[&complaint]);
-    }
-    check(
-        "[log]\nrotate = { bytes = \"1kB\", files = 10001 }",
-        &[
-            "2:20: `bytes` must be from 65536 to 1099511627776",
-            "2:35: `files` must be from 0 to 10000",
-        ],
-    );
-    check("[resolver]\nservers = [\"dns\"]", &["2:12: `dns` is not an IP address"]);
-}
-
-#[test]
-fn adapters() {
-    check(
-        "[adapter.externel]",
-        &["1:10: an adapter cannot be called `externel`; did you mean `external`?"],
-    );
-    check(
-        "[adapter.internal]\ngateway = \"10.0.0.1\"",
-        &["2:11: the internal adapter must not have a gateway"],
-    );
-    check(
-        "[adapter.external]\nmac = \"02:00:00:00:00:01\"",
-        &["2:7: to find an adapter by `mac` is not available in this version"],
-    );
-    check("[adapter.external]\nmac = \"02:00:00:00:00:01\"\ninterface = \"eth0\"", &[]);
-    check(
-        "[adapter.external]\naddresses = [\"10.0.0.1/33\"]",
-        &["2:14: `10.0.0.1/33` is not an IP address, with or without a prefix length"],
-    );
-    check("[adapter.internal]\nroutes = [\"10.0.0.0/8\"]", &["2:11: `10.0.0.0/8` is not a route"]);
-    check(
-        "[adapter.external]\ninterface = \"a/b\"",
-        &["2:13: `a/b` cannot be the name of a network interface"],
-    );
-    check(
-        "[adapter.external]\ninterface = \"eth0\"\n[adapter.internal]\ninterface = \"eth0\"",
-        // A box with one arm.
-        &[],
-    );
-}
-
-#[test]
-fn the_admin_plane_is_never_external() {
-    check(
-        "[adapter.external]\n[admin]\nadapter = \"external\"",
-        &["3:11: the admin plane must not be on the external adapter"],
-    );
 }
 
 #[test]
@@ -245,410 +183,113 @@ fn text_from_windows() {
 }
 
 #[test]
-fn listeners() {
-    let external = "[adapter.external]\naddresses = [\"192.0.2.1\"]\n";
-    let check = |text: &str, expected: &[&str]| check(&format!("{external}{text}"), expected);
-    check("[listener.a]", &["3:11: listener `a` has no `port`"]);
-    check("[listener.a]\nport = 65536", &["4:8: `port` must be from 1 to 65535"]);
-    check("[listener.a]\nport = 0", &["4:8: `port` must be from 1 to 65535"]);
-    check(
-        "[listener.a]\nport = 1\nadapter = \"extern\"",
-        &["5:11: no adapter is called `extern`; did you mean `external`?"],
-    );
-    check(
-        "[listener.a]\nport = 1\n[listener.b]\nport = 1",
-        &["6:8: port 1 of adapter `external` is taken by another listener"],
-    );
-    check(
-        "[listener.a]\nport = 1\ntls = true",
-        &["3:11: listener `a` speaks TLS and has no certificate"],
-    );
-    check(
-        "[listener.a]\nport = 1\ntls = true\ncertificate = \"x\"",
-        &["6:15: no certificate is called `x`"],
-    );
-    check(
-        "[listener.a]\nport = 1\ncertificate = []",
-        &["5:15: listener `a` has a certificate and does not speak TLS"],
-    );
-    check(
-        "[listener.a]\nport = 1\nprofile = \"modern\"",
-        &["5:11: listener `a` has a profile and does not speak TLS"],
-    );
-    check(
-        "[listener.a]\nport = 1\ntls = true\nprofile = \"windows-7\"\ncertificate = \"a\"\n[certificate.a]\nchain = \"a.pem\"\nkey = \"a.key\"",
-        &["6:11: `profile = \"windows-7\"` is not available in this version"],
-    );
-    check_whole("[listener.a]\nport = 1", &["1:11: listener `a` has no `adapter`"]);
-    check_whole(
-        "[adapter.internal]\n[listener.a]\nport = 1\nadapter = \"internal\"",
-        &["4:11: listener `a` has no address: adapter `internal` lists none"],
-    );
-}
-
-#[test]
-fn certificates() {
-    let check = |chain: &str, key: &str, expected: &[&str]| {
-        check(&format!("[certificate.a]\nchain = \"{chain}\"\nkey = \"{key}\""), expected);
-    };
-    const MAIN: &str = "/etc/gatehouse";
-    check("a.pem", "a.key", &[]);
-    check(
-        "b.pem",
-        "b.key",
-        &[
-            &format!("2:9: cannot read {MAIN}/b.pem: there is no such file"),
-            &format!("3:7: cannot read {MAIN}/b.key: there is no such file"),
-        ],
-    );
-    check(
-        "a.pem",
-        "other.key",
-        &[&format!(
-            "3:7: the key in {MAIN}/other.key does not belong to the certificate in {MAIN}/a.pem"
-        )],
-    );
-    check(
-        "a.pem",
-        "encrypted.key",
-        &[&format!("3:7: the private key in {MAIN}/encrypted.key is encrypted")],
-    );
-    check("a.pem", "a.pem", &[&format!("3:7: {MAIN}/a.pem holds no private key")]);
-    check("a.pem", "a.pfx", &[&format!("3:7: {MAIN}/a.pfx is not PEM but DER or a PFX store")]);
-    check("a.key", "a.key", &[&format!("2:9: {MAIN}/a.key holds no certificate")]);
-    check("a.pfx", "a.key", &[&format!("2:9: {MAIN}/a.pfx is not PEM but DER or a PFX store")]);
-    check("notes.txt", "a.key", &[&format!("2:9: {MAIN}/notes.txt holds no certificate")]);
-    check(
-        "damaged.pem",
-        "a.key",
-        &[&format!("2:9: a certificate in {MAIN}/damaged.pem is damaged")],
-    );
-    check(
-        "disorder.pem",
-        "a.key",
-        &[&format!("2:9: the server's own certificate is not the first in {MAIN}/disorder.pem")],
-    );
-    check(
-        "bare.pem",
-        "bare.key",
-        &[&format!("2:9: the certificate in {MAIN}/bare.pem carries no names")],
-    );
-    check_whole(
-        "[certificate.a]",
-        &["1:14: certificate `a` has no `chain`", "1:14: certificate `a` has no `key`"],
-    );
-}
-
-#[test]
-fn pools() {
-    check("[pool.a]", &["1:7: pool `a` has no servers"]);
-    check("[pool.a]\nservers = []", &["2:11: pool `a` has no servers"]);
-    check("[pool.a]\nservers = [\"fe01\"]", &["2:12: `fe01` is not the address of a server"]);
-    check(
-        "[pool.a]\nservers = [\"fe01:70000\"]",
-        &["2:12: `fe01:70000` is not the address of a server"],
-    );
-    check("[pool.a]\nservers = [{ weight = 1 }]", &["2:12: this server has no `address`"]);
-    check(
-        "[pool.a]\nservers = [{ address = \"b:1\", weigth = 1 }]",
-        &["2:31: no setting is called `weigth` here; did you mean `weight`?"],
-    );
-    check(
-        "[pool.a]\nservers = [{ address = \"b:1\", weight = 0 }]",
-        &["2:40: `weight` must be from 1 to 1000"],
-    );
-    check("[pool.a]\nservers = [\"b:1\", \"B:1\"]", &["2:19: server `B:1` is listed twice"]);
-    check(
-        "[pool.a]\nservers = [\"b:1\"]\nadapter = \"internal\"",
-        &["3:11: no adapter is called `internal`"],
-    );
-    check(
-        "[pool.a]\nservers = [\"b:1\"]\nbalance = \"round-robbin\"",
-        &["3:11: `balance` cannot be `round-robbin`; did you mean `round-robin`?"],
-    );
-    check(
-        "[pool.a]\nservers = [\"b:1\"]\n[pool.a.timeouts]\nclient_head = \"1s\"",
-        &["4:1: no setting is called `client_head` here"],
-    );
-    check_site(
-        "[pool.a]\nservers = [\"192.0.2.1:443\"]",
-        &["2:12: `192.0.2.1:443` is our own listener `https`: requests would go round in circles"],
-    );
-    check_site(
-        "[resolver]\nhosts = { me = [\"192.0.2.1\"] }\n[pool.a]\nservers = [\"me:80\"]",
-        &["4:12: `me:80` is our own listener `http`: requests would go round in circles"],
-    );
-    let tls = |text: &str, expected: &[&str]| {
-        check(&format!("[pool.a]\nservers = [\"b:1\"]\n[pool.a.tls]\n{text}"), expected);
-    };
-    tls("ca = \"ca.pem\"", &["4:6: cannot read /etc/gatehouse/ca.pem: there is no such file"]);
-    tls("ca = \"a.key\"", &["4:6: /etc/gatehouse/a.key holds no certificate"]);
-    tls("server_name = \"a b\"", &["4:15: `server_name` must be a name: it is not a host name"]);
-    tls("sni = \"*.a.com\"", &["4:7: `sni` must be a name: it is not a host name"]);
-    tls(
-        "pin_sha256 = [\"abc\"]",
-        &["4:15: a pin is a SHA-256: 64 hexadecimal digits or 44 characters of base64"],
-    );
-}
-
-#[test]
-fn sites() {
-    let rule = "[[site.s.rule]]\npath = \"/\"\npool = \"edge\"";
-    let check = |text: &str, expected: &[&str]| {
-        check_site(&format!("[site.s]\n{text}\n{rule}"), expected);
-    };
-    check("names = [\"a.com\"]\nlisteners = [\"https\"]", &[]);
-    check("", &["1:7: site `s` has no `names`", "1:7: site `s` has no `listeners`"]);
-    check(
-        "names = []\nlisteners = []",
-        &["2:9: site `s` has no `names`", "3:13: site `s` has no `listeners`"],
-    );
-    check(
-        "names = [\"a.com\"]\nlisteners = [\"htps\"]",
-        &["3:14: no listener is called `htps`; did you mean `https`?"],
-    );
-    check(
-        "names = [\"a.com\", \"A.com\"]\nlisteners = [\"http\"]",
-        &["2:19: name `A.com` is listed twice"],
-    );
-    check(
-        "names = [\"bücher.de\"]\nlisteners = [\"http\"]",
-        &["2:10: `bücher.de` cannot be a site's name: it has letters outside ASCII"],
-    );
-    check(
-        "names = [\"*.com\"]\nlisteners = [\"http\"]",
-        &["2:10: `*.com` cannot be a site's name: a `*.` needs at least two labels after it"],
-    );
-    check(
-        "names = [\"a.com:443\"]\nlisteners = [\"http\"]",
-        &["2:10: `a.com:443` cannot be a site's name: it has a port or a scheme"],
-    );
-    check(
-        "names = [\"::1\"]\nlisteners = [\"http\"]",
-        &["2:10: `::1` cannot be a site's name: an IPv6 address needs brackets"],
-    );
-    check("names = [\"127.0.0.1\", \"[::1]\"]\nlisteners = [\"http\"]", &[]);
-    check(
-        "names = [\"127.0.0.1\", \"x.b.com\", \"c.com\"]\nlisteners = [\"https\"]",
-        &["2:34: no certificate of this site covers `c.com`"],
-    );
-    check(
-        "names = [\"c.com\"]\nlisteners = [\"http\"]\ncertificate = \"a\"",
-        &["4:15: site `s` has a certificate and is on no TLS listener"],
-    );
-    check("names = [\"a.com\"]\nlisteners = [\"https\"]\nredirect_http = true", &[]);
-    check(
-        "names = [\"a.com\"]\nlisteners = [\"http\"]\nredirect_http = true",
-        &[
-            "4:17: with redirect_http a site cannot be on the plain listener `http` itself",
-            "4:17: site `s` is on no TLS listener that could be redirected to",
-        ],
-    );
-    check(
-        "names = [\"a.com\"]\nlisteners = [\"http\"]\npath_check = \"lax\"",
-        &["4:14: `path_check` cannot be `lax`"],
-    );
-    let clients = |keys: &str, expected: &[&str]| {
-        check(&format!("names = [\"a.com\"]\nlisteners = [\"http\"]\n{keys}"), expected);
-    };
-    clients(
-        "allow = [\"10.0.0.0/8\", \"2001:db8::/32\", \"192.0.2.7\"]\ndeny = \"10.1.0.0/16\"",
-        &[],
-    );
-    clients("allow = [\"0.0.0.0/0\", \"::/0\"]\ndeny = [\"0.0.0.0/0\"]", &[]);
-    clients(
-        "allow = [\"10.0.0.1/33\", \"10.0.0.1/8\"]\ndeny = [\"2001:db8::1/32\", \"all\"]",
-        &[
-            "4:10: `10.0.0.1/33` is not an IP address, with or without a prefix length",
-            "4:25: `10.0.0.1/8` names a single address and a whole network at once",
-            "5:9: `2001:db8::1/32` names a single address and a whole network at once",
-            "5:27: `all` is not an IP address, with or without a prefix length",
-        ],
-    );
-    clients(
-        "deny = [\"10.0.0.0/8\", \"::ffff:10.0.0.0/104\"]",
-        &["4:23: prefix `::ffff:10.0.0.0/104` is listed twice"],
-    );
-    check(
-        "names = [\"a.com\"]\nlisteners = [\"http\"]\n[site.t]\nnames = [\"A.com.\"]\nlisteners = [\"http\", \"https\"]\n[[site.t.rule]]\npath = \"/\"\nrefuse = 404",
-        &["5:10: `a.com` is already a name of a site on listener `http`"],
-    );
-    check_site(
-        "[site.s]\nnames = [\"a.com\"]\nlisteners = [\"http\"]",
-        &["1:7: site `s` has no rules"],
-    );
-}
-
-#[test]
-fn rules() {
-    let check = |text: &str, expected: &[&str]| {
-        check_site(
-            &format!(
-                "[site.s]\nnames = [\"a.com\"]\nlisteners = [\"http\"]\n[[site.s.rule]]\n{text}"
-            ),
-            expected,
-        );
-    };
-    check("path = \"/\"", &["4:1: this rule does nothing"]);
-    check("pool = \"edge\"", &["4:1: this rule has no `path`"]);
-    check(
-        "path = \"/\"\npool = \"edge\"\nrefuse = 404",
-        &["7:10: this rule has `pool` and `refuse`; it can do one thing only"],
-    );
-    check(
-        "path = \"/\"\npool = \"egde\"",
-        &["6:8: no pool is called `egde`; did you mean `edge`?"],
-    );
-    check("path = \"a\"\npool = \"edge\"", &["5:8: the path `a` must begin with `/`"]);
-    check(
-        "path = \"/a?b\"\npool = \"edge\"",
-        &["5:8: the path `/a?b` must be without `?` and `#`"],
-    );
-    check(
-        "path = \"/%4\"\npool = \"edge\"",
-        &["5:8: the path `/%4` has a `%` without two hexadecimal digits"],
-    );
-    check("path = \"/\"\nrefuse = 200", &["6:10: `refuse` must be from 400 to 599"]);
-    check("path = \"/\"\nredirect = \"www.a.com\"", &["6:12: `www.a.com` cannot be redirected to"]);
-    check("path = \"/\"\nredirect = \"//evil\"", &["6:12: `//evil` cannot be redirected to"]);
-    check("path = \"/\"\nrespond = { body = \"x\" }", &["6:11: this answer has no `status`"]);
-    check(
-        "path = \"/\"\nrespond = { status = 200, content_type = \"a\\nb\" }",
-        &["6:42: `content_type` must be printable ASCII"],
-    );
-    check(
-        "path = \"/A\"\nrefuse = 404\n[[site.s.rule]]\npath = \"/a/b\"\npool = \"edge\"",
-        &["8:8: this rule for `/a/b` is never reached: an earlier one for `/A` covers it"],
-    );
-    check(
-        "name = \"x\"\npath = \"/a\"\nrefuse = 404\n[[site.s.rule]]\nname = \"x\"\npath = \"/\"\nrefuse = 404",
-        &["9:8: rule `x` is listed twice"],
-    );
-    check_site(
-        "[site.s]\nnames = [\"a.com\"]\nlisteners = [\"http\"]\npath_check = \"raw\"\n[[site.s.rule]]\npath = \"/a\"\nrefuse = 404",
-        &["6:8: with path_check = \"raw\" only path = \"/\" is allowed"],
-    );
-}
-
-#[test]
-fn redirects() {
-    let check = |text: &str, expected: &[&str]| {
-        let site =
-            "[site.s]\nnames = [\"a.com\"]\nlisteners = [\"http\"]\n[[site.s.rule]]\npath = \"/\"";
-        check_site(&format!("{site}\n{text}"), expected);
-    };
-    for status in [301, 302, 303, 307, 308] {
-        check(&format!("redirect = \"/x\"\nredirect_status = {status}"), &[]);
-    }
-    for status in [300, 304, 200, -1, 65_837] {
-        check(
-            &format!("redirect = \"/x\"\nredirect_status = {status}"),
-            &[&format!("7:19: `redirect_status` cannot be {status}")],
-        );
-    }
-    check(
-        "redirect_status = 301\nrefuse = 404",
-        &["6:19: this rule has a `redirect_status` and does not redirect"],
-    );
-}
-
-#[test]
-fn error_pages() {
-    check(
-        "[errors]\n404 = \"notes.txt\"\ndefault = \"notes.txt\"\n[pool.a]\nservers = [\"b:1\"]",
-        &[],
-    );
-    check(
-        "[errors]\ndefualt = \"notes.txt\"\n200 = \"notes.txt\"\n600 = \"notes.txt\"\n\"+404\" = \"notes.txt\"",
-        &[
-            "2:1: `defualt` is not the status of an error; did you mean `default`?",
-            "3:1: `200` is not the status of an error",
-            "4:1: `600` is not the status of an error",
-            "5:1: `+404` is not the status of an error",
-        ],
-    );
-    check(
-        "[errors]\n404 = \"none.html\"\n500 = \"a.pem\"\n501 = \"long.html\"\n502 = \"latin.txt\"\n503 = 1",
-        &[
-            "2:7: cannot read /etc/gatehouse/none.html: there is no such file",
-            "3:7: the name `a.pem` does not tell what kind of page this is",
-            "4:7: /etc/gatehouse/long.html is 65537 bytes long, more than 65536",
-            "5:7: /etc/gatehouse/latin.txt is not UTF-8 text",
-            "6:7: `503` takes text in quotes, not a number",
-        ],
-    );
-}
-
-/// The site's before the global ones; its `default` before all of those.
-#[test]
-fn error_pages_of_whom() {
-    let site = |name: &str, errors: &str| {
-        format!(
-            "[site.{name}]\nnames = [\"{name}.com\"]\nlisteners = [\"http\"]\nerrors = {{ {errors} }}\n\
-             [[site.{name}.rule]]\npath = \"/\"\nrefuse = 404\n"
-        )
-    };
-    let sites = site("a", "") + &site("b", "404 = \"b.html\"") + &site("c", "default = \"c.json\"");
-    let text = format!(
-        "{sites}[errors]\n404 = \"notes.txt\"\n503 = \"notes.txt\"\n[listener.http]\nport = 80\n\
-         [adapter.external]\naddresses = [\"192.0.2.1\"]"
-    );
-    let config = read_text(&text).unwrap_or_else(|found| panic!("{found}"));
-    let seen = |site: usize, status| {
-        let page = config.errors(config.table.sites()[site].errors).find(status);
-        page.map(|page| page.render(status, "7"))
-    };
-    let notes = Some("nothing of use".to_string());
-    assert_eq!((seen(0, 404), seen(0, 503), seen(0, 502)), (notes.clone(), notes.clone(), None));
-    assert_eq!((seen(1, 404), seen(1, 503)), (Some("<b>404</b>".to_string()), notes));
-    let own = Some("{\"id\": \"7\"}".to_string());
-    assert_eq!((seen(2, 404), seen(2, 502)), (own.clone(), own));
-}
-
-#[test]
-fn what_is_printed() {
-    let text = "[site.s]\nnames = [\"a.com\"]\nlisteners = [\"htpp\"]\n\t\n[[site.s.rule]]\npath = \"/a\"\nrefuse = 404\n[[site.s.rule]]\npath = \"/a\"\nrefuse = 404\n[listener.http]\nport = 1\n[adapter.external]\naddresses = [\"192.0.2.1\"]\n";
-    let printed = read_text(text).unwrap_err().to_string();
-    let expected = "\
-/etc/gatehouse/main.toml:3:14: no listener is called `htpp`; did you mean `http`?
-  3 | listeners = [\"htpp\"]
-    |              ^^^^^^
-
-/etc/gatehouse/main.toml:9:8: this rule for `/a` is never reached: an earlier one for `/a` covers it
-  9 | path = \"/a\"
-    |        ^^^^
-/etc/gatehouse/main.toml:6:8: the earlier rule is here
-  6 | path = \"/a\"
-    |        ^^^^
-  help: the first rule that matches decides: put the more specific one first
-
-2 complaints";
-    assert_eq!(printed, expected);
-}
-
-#[test]
-fn twice_shows_both_places() {
-    let text = "[pool.a]\nservers = [\"b:1\"]\nservers = [\"c:1\"]\n[[site.s.rule]]\n[[site.s.rule]]\npath = \"/\"\npath = \"/\"\n[pool.a]";
-    let complaints = read_text(text).unwrap_err();
-    let places: Vec<(usize, usize)> = complaints
-        .list()
-        .iter()
-        .filter(|complaint| complaint.message.contains("twice"))
-        .map(|complaint| {
-            (complaint.place.line, complaint.notes.first().map_or(0, |note| note.0.line))
-        })
-        .collect();
-    assert_eq!(places, [(3, 2), (7, 6), (8, 1)]);
-}
-
-#[test]
 fn the_main_file_itself() {
     let missing = |_: &Path| Err(io::Error::from(io::ErrorKind::NotFound));
-    let printed = read(Path::new("x.toml"), &missing).unwrap_err().to_string();
+    let printed = read(Path::new("x.toml"), &missing, NOW).unwrap_err().to_string();
     assert_eq!(printed, "x.toml:1:1: cannot read this file: there is no such file\n\n1 complaint");
     let binary = |_: &Path| Ok(b"a = 1\nb = \"\xff\"".to_vec());
-    let complaints = read(Path::new("x.toml"), &binary).unwrap_err();
+    let complaints = read(Path::new("x.toml"), &binary, NOW).unwrap_err();
     assert_eq!((complaints.list()[0].place.line, complaints.list()[0].place.column), (2, 6));
+}
+
+/// Text of the file, in the source line or in the message, cannot steer the terminal.
+#[test]
+fn nothing_steers_the_terminal() {
+    let texts = [
+        "a = \u{1b}[31m",
+        "[log]\nquery = \"\\u001b[31m\\u202e\" # \u{202e}\tx",
+        "\"\\u001b[2J\" = 1",
+    ];
+    for text in texts {
+        let printed = read_text(text).unwrap_err();
+        let plain = printed.render(false);
+        let bad = plain.chars().find(|c| c.is_control() && *c != '\n' || *c == '\u{202e}');
+        assert_eq!(bad, None, "{plain}");
+        assert!(plain.contains('\u{fffd}'), "{plain}");
+        // In colour, but only in ours.
+        let colour = printed.render(true);
+        assert!(colour.contains("\u{1b}[") && !colour.contains("\u{1b}[2J"), "{colour:?}");
+        assert!(!colour.contains("\u{1b}[31m\u{fffd}"), "{colour:?}");
+    }
+}
+
+/// Whatever is done to a good file, there is an answer, and every complaint has a place in it.
+#[test]
+fn no_text_is_too_odd() {
+    let places: Vec<usize> = EVERYTHING.char_indices().map(|(at, _)| at).collect();
+    for (count, at) in places.iter().enumerate() {
+        let inserted = ["", "\"", "[", "\n", "=", "\u{1b}", "ä", "{"][count % 8];
+        let (before, after) = EVERYTHING.split_at(*at);
+        let changed = format!("{before}{inserted}{}", after.get(1..).unwrap_or_default());
+        for text in [before, changed.as_str()] {
+            let Err(complaints) = read_text(text) else { continue };
+            assert!(!complaints.list().is_empty(), "{text}");
+            for complaint in complaints.list() {
+                let line = text.lines().nth(complaint.place.line - 1).unwrap_or_default();
+                assert!(complaint.place.column <= line.chars().count() + 1, "{text}");
+            }
+            assert!(complaints.to_string().starts_with("main.toml:"), "{complaints}");
+        }
+    }
+}
+
+#[test]
+fn errors_are_printed_before_warnings_when_there_are_too_many() {
+    let mut text = String::new();
+    for number in 0..90 {
+        text += &format!("[certificate.c{number}]\nchain = \"soon.pem\"\nkey = \"soon.key\"\n");
+    }
+    for number in 0..40 {
+        text += &format!("[pool.p{number}]\n");
+    }
+    let complaints = read_text(&text).unwrap_err();
+    assert_eq!((complaints.count(), complaints.warnings()), (130, 90));
+    let printed = complaints.to_string();
+    assert_eq!(printed.matches("has no servers").count(), 40);
+    assert_eq!(printed.matches("warning: ").count(), 60);
+    assert!(
+        printed.ends_with("\n\nand 30 more; correct these first\n40 complaints and 90 warnings")
+    );
+}
+
+#[test]
+fn files_are_merged_in_the_order_of_their_names() {
+    let file = |name: &str, text: &str| (PathBuf::from(name), text.as_bytes().to_vec());
+    let site = "[[site.s.rule]]\npath = \"/\"\npool = \"a\"\n[site.s]\nnames = [\"a.com\"]\nlisteners = [\"l\"]";
+    let files = HashMap::from([
+        file(
+            "etc/main.toml",
+            "include = [\"conf.d/*.toml\", \"more.toml\"]\n[pool.m]\nservers = [\"m:1\"]",
+        ),
+        file(
+            "etc/conf.d/b.toml",
+            "[pool.b]\nservers = [\"b:1\"]\n[resolver.hosts]\nb = \"10.0.0.2\"",
+        ),
+        file(
+            "etc/conf.d/a.toml",
+            &format!(
+                "include = \"a/x.toml\"\n[pool.a]\nservers = [\"a:1\"]\n{site}\n[log]\naccess = [\"json:./a.log\"]"
+            ),
+        ),
+        file(
+            "etc/conf.d/a/x.toml",
+            "[resolver]\nservers = [\"10.0.0.53\"]\nhosts = { x = [\"10.0.0.1\"] }",
+        ),
+        file(
+            "etc/more.toml",
+            "[adapter.external]\naddresses = [\"192.0.2.1\"]\n[listener.l]\nport = 80\n[limits]\nfields_max = 9",
+        ),
+        file("etc/conf.d/c.toml~", "no"),
+        file("etc/conf.d/.c.toml", "no"),
+    ]);
+    let (config, _) = read(Path::new("etc/main.toml"), &Beside(files), NOW)
+        .unwrap_or_else(|complaints| panic!("{complaints}"));
+    let pools: Vec<&str> = config.pools.iter().map(|pool| pool.name.as_str()).collect();
+    assert_eq!(pools, ["m", "a", "b"]);
+    assert_eq!((config.hosts.len(), config.resolvers.len()), (2, 1));
+    assert_eq!(config.limits.exchange.fields_max, 9);
+    assert_eq!(config.log.access[0].to, AccessTarget::File(PathBuf::from("etc/conf.d/./a.log")));
+    assert!(matches!(config.table.rules()[0].action, Action::Forward(PoolId(1))));
 }
 
 #[test]
@@ -687,9 +328,9 @@ fn every_key() {
     let journald = PathBuf::from("/run/systemd/journal/socket");
     let expected = [
         AccessTarget::Stdout,
-        AccessTarget::File(PathBuf::from("/etc/gatehouse/./access.log")),
+        AccessTarget::File(PathBuf::from("./access.log")),
         AccessTarget::Journald(journald),
-        AccessTarget::Syslog(PathBuf::from("/etc/gatehouse/./log")),
+        AccessTarget::Syslog(PathBuf::from("./log")),
     ];
     assert_eq!((places, config.log.rotate), (expected.to_vec(), (1_000_000, 0)));
     let https = &config.listeners[0];
@@ -750,4 +391,38 @@ fn every_key() {
     assert!(
         config.certificates[0].covers("x.b.com") && !config.certificates[0].covers("x.y.b.com")
     );
+}
+
+/// The site's before the global ones; its `default` before all of those.
+#[test]
+fn error_pages_of_whom() {
+    let site = |name: &str, errors: &str| {
+        format!(
+            "[site.{name}]\nnames = [\"{name}.com\"]\nlisteners = [\"http\"]\nerrors = {{ {errors} }}\n\
+             [[site.{name}.rule]]\npath = \"/\"\nrefuse = 404\n"
+        )
+    };
+    let sites = site("a", "") + &site("b", "404 = \"b.html\"") + &site("c", "default = \"c.json\"");
+    let text = format!(
+        "{sites}[errors]\n404 = \"notes.txt\"\n503 = \"notes.txt\"\n[listener.http]\nport = 80\n\
+         [adapter.external]\naddresses = [\"192.0.2.1\"]"
+    );
+    let config = read_text(&text).unwrap_or_else(|found| panic!("{found}"));
+    let seen = |site: usize, status| {
+        let page = config.errors(config.table.sites()[site].errors).find(status);
+        page.map(|page| page.render(status, "7"))
+    };
+    let notes = Some("nothing of use".to_string());
+    assert_eq!((seen(0, 404), seen(0, 503), seen(0, 502)), (notes.clone(), notes.clone(), None));
+    assert_eq!((seen(1, 404), seen(1, 503)), (Some("<b>404</b>".to_string()), notes));
+    let own = Some("{\"id\": \"7\"}".to_string());
+    assert_eq!((seen(2, 404), seen(2, 502)), (own.clone(), own));
+}
+
+#[test]
+fn a_rate_may_be_switched_off() {
+    for rate in ["0", "\"off\"", "\"0B/s\""] {
+        let config = read_text(&format!("[limits]\nclient_rate_min = {rate}")).unwrap();
+        assert_eq!(config.limits.client_rate_min, 0, "{rate}");
+    }
 }

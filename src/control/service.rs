@@ -9,6 +9,7 @@ use nix::sys::signal::Signal;
 use sd_notify::NotifyState;
 
 use crate::config::{self, Config};
+use crate::net;
 use crate::observe::say_now;
 
 use super::admin::{Admin, Answer};
@@ -102,8 +103,8 @@ impl Service {
     }
 
     fn take(&mut self, disk: Disk) -> Answer {
-        let config = match config::read(&self.main, &disk) {
-            Ok(config) => config,
+        let (config, warnings) = match config::read(&self.main, &disk, seconds_now()) {
+            Ok(read) => read,
             Err(complaints) => {
                 let text =
                     format!("{complaints}\nnothing has changed; the old file stays in force");
@@ -116,7 +117,11 @@ impl Service {
                 self.snapshot = snapshot;
                 self.open_admin();
                 let main = self.main.display();
-                Answer { done: true, text: format!("{main} is in force (generation {generation})") }
+                let mut text = format!("{main} is in force (generation {generation})");
+                if warnings.count() > 0 {
+                    text += &format!("\n{warnings}");
+                }
+                Answer { done: true, text }
             }
             Err(why) => {
                 let text = format!("{why}\nnothing has changed; the old file stays in force");
@@ -156,6 +161,10 @@ impl Service {
             )),
         }
     }
+}
+
+fn seconds_now() -> i64 {
+    i64::try_from(net::wall_micros() / 1_000_000).unwrap_or(i64::MAX)
 }
 
 fn pass_signals_on(events: &mpsc::Sender<Event>) {

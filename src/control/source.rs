@@ -2,6 +2,7 @@
 
 use std::cell::RefCell;
 use std::collections::HashMap;
+use std::ffi::OsString;
 use std::io;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
@@ -14,14 +15,22 @@ type Stamp = Option<(u64, u64, u64, i128)>;
 /// Reads from the disk and remembers what it read.
 #[derive(Debug, Default)]
 pub struct Disk {
-    /// Files that are not read again: path and contents.
-    frozen: HashMap<PathBuf, Vec<u8>>,
+    /// What is not looked at again.
+    frozen: Documents,
     read: RefCell<HashMap<PathBuf, (Stamp, Vec<u8>)>>,
+    listed: RefCell<HashMap<PathBuf, Vec<OsString>>>,
+}
+
+/// The operator's own files, and what stood in the folders that they include from.
+#[derive(Clone, Debug, Default)]
+struct Documents {
+    files: HashMap<PathBuf, Vec<u8>>,
+    folders: HashMap<PathBuf, Vec<OsString>>,
 }
 
 impl Source for Disk {
     fn read(&self, path: &Path) -> io::Result<Vec<u8>> {
-        if let Some(bytes) = self.frozen.get(path) {
+        if let Some(bytes) = self.frozen.files.get(path) {
             return Ok(bytes.clone());
         }
         // Before the contents: a change between the two is seen later.
@@ -30,6 +39,20 @@ impl Source for Disk {
         let kept = bytes.as_ref().map_or_else(|_| Vec::new(), Clone::clone);
         self.read.borrow_mut().insert(path.to_path_buf(), (stamp, kept));
         bytes
+    }
+
+    fn list(&self, folder: &Path) -> io::Result<Vec<OsString>> {
+        if let Some(names) = self.frozen.folders.get(folder) {
+            return Ok(names.clone());
+        }
+        let names = std::fs::read_dir(folder)?.map(|entry| Ok(entry?.file_name()));
+        let names: Vec<OsString> = names.collect::<io::Result<_>>()?;
+        self.listed.borrow_mut().insert(folder.to_path_buf(), names.clone());
+        Ok(names)
+    }
+
+    fn mode(&self, path: &Path) -> Option<u32> {
+        std::fs::metadata(path).ok().map(|metadata| metadata.mode())
     }
 }
 
@@ -42,7 +65,7 @@ fn stamp(path: &Path) -> Stamp {
 /// The files that a Config in force was read from.
 #[derive(Debug)]
 pub(super) struct Snapshot {
-    documents: HashMap<PathBuf, Vec<u8>>,
+    documents: Documents,
     /// Certificates, keys, authorities and pages: what may change without the operator's files.
     others: HashMap<PathBuf, Stamp>,
     /// What they looked like when they were last found changed.
@@ -55,17 +78,18 @@ impl Snapshot {
         let (mut documents, mut others) = (disk.frozen, HashMap::new());
         for (path, (stamp, bytes)) in disk.read.into_inner() {
             if config.documents.contains(&path) {
-                documents.insert(path, bytes);
+                documents.files.insert(path, bytes);
             } else {
                 others.insert(path, stamp);
             }
         }
+        documents.folders.extend(disk.listed.into_inner());
         Self { documents, seen: others.clone(), others }
     }
 
     /// The operator's files as they are in force, the others as they are on the disk.
     pub(super) fn disk(&self) -> Disk {
-        Disk { frozen: self.documents.clone(), read: RefCell::default() }
+        Disk { frozen: self.documents.clone(), ..Disk::default() }
     }
 
     /// Whether the other files differ from those in force and have come to rest: they are as they
@@ -96,7 +120,8 @@ mod tests {
         let file = folder.join("a.pem");
         std::fs::write(&file, "one").unwrap();
         let others = HashMap::from([(file.clone(), stamp(&file))]);
-        let mut snapshot = Snapshot { documents: HashMap::new(), seen: others.clone(), others };
+        let mut snapshot =
+            Snapshot { documents: Documents::default(), seen: others.clone(), others };
         assert!(!snapshot.has_settled_change());
         std::fs::write(&file, "a half").unwrap();
         assert!(!snapshot.has_settled_change(), "it may still be written");

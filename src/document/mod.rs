@@ -19,6 +19,8 @@ pub use read::read;
 /// The whole of what was written.
 #[derive(Clone, Debug, Default)]
 pub struct Document {
+    /// `include`
+    pub include: Texts,
     /// `[adapter.NAME]`
     pub adapters: Vec<Named<Adapter>>,
     /// `[resolver]`
@@ -268,6 +270,8 @@ pub enum Misread {
         at: At,
         /// What the parser of TOML says.
         message: String,
+        /// What stands there.
+        found: String,
     },
     /// A key or table that was there before.
     Twice {
@@ -286,6 +290,17 @@ pub enum Misread {
         key: String,
         /// What the key takes.
         expected: &'static str,
+        /// What stands there.
+        actual: &'static str,
+    },
+    /// A value where a table with a name of its own should be.
+    NoName {
+        /// The value.
+        at: At,
+        /// The key that it stands behind.
+        key: String,
+        /// What it would be the name of.
+        kind: &'static str,
         /// What stands there.
         actual: &'static str,
     },

@@ -32,6 +32,8 @@ pub struct Files {
 struct File {
     path: PathBuf,
     text: String,
+    /// Where each line begins, so that finding a place does not read the file again.
+    lines: Vec<u32>,
 }
 
 /// Line and column of an [`At`], for people.
@@ -43,22 +45,34 @@ pub struct Place {
     pub line: usize,
     /// From 1, in characters.
     pub column: usize,
-    /// The whole source line, without its end.
+    /// The source line without its end; of a very long line, what is around the place.
     pub source: String,
-    /// Characters that the caret line underlines; at least 1, never past the end of the line.
+    /// Characters of `source` before the place.
+    pub indent: usize,
+    /// Characters that the caret line underlines; at least 1, never past the end of `source`.
     pub width: usize,
 }
+
+/// Bytes of a source line that are shown before and after the beginning of a place.
+const AROUND_BYTES: usize = 240;
 
 impl Files {
     /// Takes a file in and says by which number positions name it.
     pub fn add(&mut self, path: &Path, text: String) -> u32 {
-        self.files.push(File { path: path.to_path_buf(), text });
+        let ends = memchr::memchr_iter(b'\n', text.as_bytes());
+        let lines = [0].into_iter().chain(ends.map(|end| end as u32 + 1)).collect();
+        self.files.push(File { path: path.to_path_buf(), text, lines });
         self.files.len() as u32 - 1
     }
 
     /// Where the files are.
     pub fn paths(&self) -> impl Iterator<Item = &Path> {
         self.files.iter().map(|file| file.path.as_path())
+    }
+
+    /// The name of a file.
+    pub fn path(&self, file: u32) -> &Path {
+        self.files.get(file as usize).map_or(Path::new(""), |file| &file.path)
     }
 
     /// The text of a file.
@@ -75,22 +89,35 @@ impl Files {
     /// Line, column and source line of a position.
     pub fn place(&self, at: At) -> Place {
         let Some(file) = self.files.get(at.file as usize) else {
-            let source = String::new();
-            return Place { file: PathBuf::new(), line: 1, column: 1, source, width: 1 };
+            return Place::of_file(Path::new(""));
         };
         let text = file.text.as_str();
         let start = floor_to_character(text, at.start as usize);
         let end = floor_to_character(text, at.end as usize).max(start);
-        let line_start = text[..start].rfind('\n').map_or(0, |index| index + 1);
-        let line_end = text[start..].find('\n').map_or(text.len(), |index| start + index);
-        let source = text[line_start..line_end].trim_end_matches('\r');
+        let line = file.lines.partition_point(|line| *line as usize <= start).max(1);
+        let line_start = file.lines.get(line - 1).map_or(0, |line| *line as usize);
+        let line_end = file.lines.get(line).map_or(text.len(), |next| *next as usize - 1);
+        let line_end = line_start + text[line_start..line_end].trim_end_matches('\r').len();
+        // What stands at a line's end stands behind its last character.
+        let start = start.min(line_end);
+        let from = floor_to_character(text, start.saturating_sub(AROUND_BYTES).max(line_start));
+        let to = floor_to_character(text, (start + AROUND_BYTES).min(line_end));
         Place {
             file: file.path.clone(),
-            line: text[..start].matches('\n').count() + 1,
+            line,
             column: text[line_start..start].chars().count() + 1,
-            source: source.to_string(),
-            width: text[start..end.min(line_end)].chars().count().max(1),
+            source: text[from..to].to_string(),
+            indent: text[from..start].chars().count(),
+            width: text[start..end.clamp(start, to)].chars().count().max(1),
         }
+    }
+}
+
+impl Place {
+    /// A whole file, of which nothing is shown.
+    pub fn of_file(path: &Path) -> Self {
+        let (file, source) = (path.to_path_buf(), String::new());
+        Self { file, line: 1, column: 1, source, indent: 0, width: 1 }
     }
 }
 
@@ -122,6 +149,21 @@ mod tests {
         check("ä = 1", 3, 4, (1, 3, 1));
         check("a = 1", 99, 99, (1, 6, 1));
         check("a = \"\"\"x\ny\"\"\"", 4, 13, (1, 5, 4));
+        check("a = 1\n", 6, 6, (2, 1, 1));
+        check("a = 1\r\n", 5, 7, (1, 6, 1));
+        check("\n\n", 1, 2, (2, 1, 1));
+        check("\u{feff}a", 1, 4, (1, 1, 2));
+    }
+
+    #[test]
+    fn a_very_long_line_is_shown_in_part() {
+        let mut files = Files::default();
+        let file =
+            files.add(Path::new("a.toml"), format!("{}x{}", "ä".repeat(1_000), "ö".repeat(1_000)));
+        let place = files.place(At { file, start: 2_000, end: 4_001 });
+        assert_eq!((place.column, place.indent, place.source.len()), (1_001, 120, 479));
+        assert_eq!(place.source.chars().nth(place.indent), Some('x'));
+        assert_eq!(place.indent + place.width, place.source.chars().count());
     }
 
     #[test]

@@ -14,10 +14,26 @@ use super::{
 /// Reads one file's text. Everything that could be read is in the Document even when something
 /// else could not be; only text that is not TOML at all leaves it empty.
 pub fn read(file: u32, text: &str) -> (Document, Vec<Misread>) {
-    let (table, faults) = DeTable::parse_recoverable(text);
+    let (table, mut faults) = DeTable::parse_recoverable(text);
+    faults.sort_by_key(|fault| fault.span().map(|span| span.start));
     let mut misreads = Vec::new();
-    for fault in &faults {
-        misreads.push(not_toml(file, text, table.get_ref(), fault));
+    let mut torn_line = None;
+    for (count, fault) in faults.iter().enumerate() {
+        let misread = not_toml(file, text, table.get_ref(), fault, count < FIRST_MAX);
+        if let Misread::Syntax { at, message, .. } = &misread {
+            // What follows in the same line, or in a list that does not end, is seldom another mistake.
+            let line = text[..(at.start as usize).min(text.len())].rfind('\n');
+            let open = message.starts_with("missing comma") && is_header(text, at.start as usize);
+            if torn_line.replace(line) == Some(line) {
+                continue;
+            }
+            misreads.push(misread);
+            if open {
+                break;
+            }
+            continue;
+        }
+        misreads.push(misread);
     }
     if misreads.iter().any(|misread| matches!(misread, Misread::Syntax { .. })) {
         return (Document::default(), misreads);
@@ -37,19 +53,41 @@ pub(super) fn asked(text: &str) -> std::collections::BTreeSet<String> {
     reading.asked.take()
 }
 
+/// Of so many keys that are there twice the first places are looked for: that reads the whole text.
+const FIRST_MAX: usize = 20;
+
+/// Whether a header begins here: then what came before it did not end.
+fn is_header(text: &str, start: usize) -> bool {
+    let line = text[..start].rfind('\n').map_or(0, |index| index + 1);
+    text[line..start].trim().is_empty() && text[start..].starts_with('[')
+}
+
 /// What the parser of TOML found fault with. After a key that is there twice the rest can be read.
-fn not_toml(file: u32, text: &str, root: &DeTable<'_>, fault: &toml::de::Error) -> Misread {
+fn not_toml(
+    file: u32,
+    text: &str,
+    root: &DeTable<'_>,
+    fault: &toml::de::Error,
+    find_first: bool,
+) -> Misread {
     let span = fault.span().unwrap_or(text.len()..text.len());
     let at = |span: Range<usize>| At { file, start: span.start as u32, end: span.end as u32 };
     if fault.message() != "duplicate key" {
-        return Misread::Syntax { at: at(span), message: fault.message().to_string() };
+        let found = text.get(span.clone()).unwrap_or_default().to_string();
+        return Misread::Syntax { at: at(span), message: fault.message().to_string(), found };
     }
-    let key = text.get(span.clone()).unwrap_or_default().to_string();
-    Misread::Twice { at: at(span.clone()), first: twice::first(root, text, span).map(at), key }
+    let line = text[..span.start].rfind('\n').map_or(0, |index| index + 1);
+    let line = text[line..].lines().next().unwrap_or_default().trim();
+    let key = text.get(span.clone()).unwrap_or_default();
+    // A header is more telling than the last name in it.
+    let key = if line.starts_with('[') { line } else { key }.to_string();
+    let first = if find_first { twice::first(root, text, span.clone()) } else { None };
+    Misread::Twice { at: at(span), first: first.map(at), key }
 }
 
 fn root(t: &mut Table<'_>) -> Document {
     Document {
+        include: t.text_or_texts("include"),
         adapters: t.named("adapter", adapter),
         resolver: inner(t.table("resolver", resolver)),
         worker_count: t.table("workers", |t| t.amount("count")).and_then(|table| table.value),

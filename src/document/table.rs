@@ -78,7 +78,12 @@ impl Reading {
             _ => None,
         };
         if number.is_none() {
-            self.wrong_type(key, value, expected);
+            let (at, key) = (self.at(value.span()), key.to_string());
+            let actual = match value.get_ref() {
+                DeValue::Integer(_) => "one so large",
+                other => type_name(other),
+            };
+            self.misreads.borrow_mut().push(Misread::WrongType { at, key, expected, actual });
         }
         number.map(|number| Written { at: self.at(value.span()), value: number })
     }
@@ -221,10 +226,12 @@ impl<'t> Table<'t> {
         key: &'static str,
         read: impl Fn(&mut Table<'t>) -> T,
     ) -> Vec<Named<T>> {
-        let prefix = format!("{}{key}.*.", self.prefix);
+        let (prefix, kind) = (format!("{}{key}.*.", self.prefix), key);
         self.entries_of(key, |reading, name, value| {
             let DeValue::Table(entries) = value.get_ref() else {
-                reading.wrong_type(name, value, "a table");
+                let (at, key) = (reading.at(value.span()), name.to_string());
+                let misread = Misread::NoName { at, key, kind, actual: type_name(value.get_ref()) };
+                reading.misreads.borrow_mut().push(misread);
                 return None;
             };
             Some(reading.table(entries, prefix.clone(), &read))
@@ -254,7 +261,7 @@ impl<'t> Table<'t> {
     ) -> Vec<Named<T>> {
         let Some(value) = self.take(key) else { return Vec::new() };
         let DeValue::Table(entries) = value.get_ref() else {
-            self.reading.wrong_type(key, value, "a table of names");
+            self.reading.wrong_type(key, value, "tables with names");
             return Vec::new();
         };
         let mut named = Vec::new();

@@ -31,8 +31,13 @@ pub(super) fn first(root: &DeTable<'_>, text: &str, second: Range<usize>) -> Opt
 /// The header above `second` that opens the same table.
 fn same_header(text: &str, second: usize) -> Option<Range<usize>> {
     let path = header_at(text, second)?;
+    let last = path.last()?;
     let starts = [0].into_iter().chain(text[..second].match_indices('\n').map(|(at, _)| at + 1));
-    let mut headers = starts.filter(|start| text[*start..].trim_start().starts_with('['));
+    // To look whether the name is there at all is quicker than to read every header.
+    let mut headers = starts.filter(|start| {
+        let line = text[*start..].lines().next().unwrap_or_default();
+        line.trim_start().starts_with('[') && line.contains(last.as_str())
+    });
     let start = headers.find(|start| header_at(text, *start).as_ref() == Some(&path))?;
     let line = text[start..].lines().next()?.trim_end();
     (start < second).then(|| start..start + line.len())

@@ -219,6 +219,12 @@ impl Table {
         &self.rules
     }
 
+    /// Listeners on which anybody has a name, once for each name.
+    pub fn listeners(&self) -> impl Iterator<Item = ListenerId> {
+        let named = self.hosts.iter().filter(|slot| slot.name_length > 0);
+        named.map(|slot| ListenerId(slot.listener))
+    }
+
     /// The Rules of a Site in the order of the file.
     pub fn rules_of(&self, site: SiteId) -> &[Rule] {
         let bound = |index: usize| self.first_rules.get(index).copied().unwrap_or(0) as usize;

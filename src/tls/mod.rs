@@ -5,6 +5,7 @@
 //! keeps no record buffers of its own, so an idle connection costs what its keys cost.
 
 pub mod certificate;
+pub mod chain;
 mod client;
 mod server;
 mod session;

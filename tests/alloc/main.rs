@@ -92,8 +92,8 @@ fn start(text: &str, files: &[(&str, &str)]) -> (Running, SocketAddr) {
             _ => Err(std::io::ErrorKind::NotFound.into()),
         }
     };
-    let config = config::read(Path::new("test.toml"), &source);
-    let config = config.unwrap_or_else(|complaints| panic!("{complaints}"));
+    let config = config::read(Path::new("test.toml"), &source, 1_800_000_000);
+    let (config, _) = config.unwrap_or_else(|complaints| panic!("{complaints}"));
     let running = control::start(config, Settings::default()).unwrap_or_else(|why| panic!("{why}"));
     let address = running.addresses()[0].1;
     (running, address)

@@ -9,6 +9,7 @@
 mod address;
 mod bodies;
 mod bulk;
+mod check;
 mod early;
 mod fields;
 mod front_tls;

@@ -328,8 +328,8 @@ fn a_tunnel_is_counted_while_it_is_open() {
         origin.port()
     );
     let config =
-        config::read(Path::new("gatehouse.toml"), &|_: &Path| Ok(text.clone().into_bytes()));
-    let running = control::start(config.unwrap(), control::Settings::default()).unwrap();
+        config::read(Path::new("gatehouse.toml"), &|_: &Path| Ok(text.clone().into_bytes()), 0);
+    let running = control::start(config.unwrap().0, control::Settings::default()).unwrap();
     let tunnels = || {
         let counts = running.counts();
         (counts.tunnels, counts.tunnels_ended)

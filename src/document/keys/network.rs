@@ -4,6 +4,8 @@ use super::Otherwise::{Needed, Value, Words};
 use super::{Key, Kind, key, table};
 
 pub(super) const KEYS: &[Key] = &[
+    key("include", Kind::TextOrTexts, Words("nothing else is read"),
+        "Files that are read as if they stood here; `*` and `?` stand for parts of a name. Paths begin at the folder of this file.", "[\"conf.d/*.toml\"]"),
     table("adapter", Kind::Named, "A network adapter in its role. The name is the role: external faces the Internet, internal the company, management carries administration only.")
         .words(&["external", "internal", "management"]),
     key("adapter.*.interface", Kind::Text, Words("sockets are bound by address alone"),
