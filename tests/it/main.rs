@@ -10,6 +10,7 @@ mod address;
 mod bodies;
 mod bulk;
 mod early;
+mod eyes;
 mod fields;
 mod front_tls;
 mod identity;
