@@ -90,9 +90,8 @@ fn a_renamed_listener_answers_everybody() {
                         lost.fetch_add(1, Ordering::Relaxed);
                         continue;
                     };
-                    let _ = client.write_all(
-                        b"GET / HTTP/1.1\r\nHost: a.test\r\nConnection: close\r\n\r\n",
-                    );
+                    let _ = client
+                        .write_all(b"GET / HTTP/1.1\r\nHost: a.test\r\nConnection: close\r\n\r\n");
                     let mut got = Vec::new();
                     let _ = client.read_to_end(&mut got);
                     let well = got.starts_with(b"HTTP/1.1 410");
@@ -172,4 +171,40 @@ fn an_open_connection_outlives_the_new_name_of_its_listener() {
     gatehouse.change(&file("two"));
     client.send("GET / HTTP/1.1\r\nHost: a.test\r\n\r\n");
     assert_eq!(client.answer().status(), 410);
+}
+
+/// Descriptors are short while workers are added: later, nobody may hang at a socket without a
+/// worker.
+#[test]
+fn a_reload_while_descriptors_are_short_leaves_no_socket_without_a_worker() {
+    let origin = Origin::new();
+    let file = |count: usize| {
+        format!(
+            "[workers]\ncount = {count}\n[limits]\nclients_max = 1000\n\
+             [pool.origin]\nservers = [\"127.0.0.1:{}\"]\n[log]\naccess = []\n\
+             [site.a]\nnames = [\"a.test\"]\nlisteners = [\"http\", \"https\"]\n\
+             certificate = \"a\"\n[[site.a.rule]]\npath = \"/\"\nrefuse = 410\n",
+            origin.port()
+        )
+    };
+    let mut hung = Vec::new();
+    // From too few for the new worker's ring to enough for all that its accepting needs.
+    for limit in (30..60).step_by(3) {
+        let gatehouse = Gatehouse::start(Folder::new(), &file(1));
+        gatehouse.limit_files(limit);
+        gatehouse.rewrite(&file(2));
+        let _ = gatehouse.reload();
+        // The workers look at their posts once per tick.
+        thread::sleep(Duration::from_millis(150));
+        gatehouse.limit_files(20_000);
+        gatehouse.change(&file(2));
+        let alone = |_: &usize| {
+            let mut client = TcpStream::connect(("127.0.0.1", gatehouse.http)).unwrap();
+            client.set_read_timeout(Some(Duration::from_millis(500))).unwrap();
+            client.write_all(b"GET / HTTP/1.1\r\nHost: a.test\r\n\r\n").unwrap();
+            client.read(&mut [0; 9]).is_err()
+        };
+        hung.push((limit, (0..20).filter(alone).count()));
+    }
+    assert!(hung.iter().all(|(_, count)| *count == 0), "(limit, hung of 20): {hung:?}");
 }
