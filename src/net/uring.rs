@@ -340,11 +340,19 @@ impl Acceptor {
     /// Watches `listening` on this thread's ring.
     ///
     /// # Errors
-    /// No descriptors left.
-    pub fn new(listening: Listening) -> io::Result<Self> {
-        listening.0.set_nonblocking(true)?;
-        let wait = UringSocket::watch(listening.0.try_clone()?.into())?;
-        Ok(Self { listening, wait })
+    /// No descriptors left; the socket is given back, since nobody else may accept from it.
+    pub fn new(listening: Listening) -> Result<Self, (Listening, io::Error)> {
+        let watched = listening.0.set_nonblocking(true).and_then(|()| listening.0.try_clone());
+        match watched.and_then(|socket| UringSocket::watch(socket.into())) {
+            Ok(wait) => Ok(Self { listening, wait }),
+            Err(error) => Err((listening, error)),
+        }
+    }
+
+    /// The socket itself.
+    #[must_use]
+    pub fn listening(&self) -> &Listening {
+        &self.listening
     }
 
     /// Ready when a client may be waiting.

@@ -36,7 +36,7 @@ const SPARES: usize = 8;
 
 /// Descriptors that are given up for a client when no other is left.
 struct Spares {
-    listening: Listening,
+    acceptor: Rc<Acceptor>,
     kept: RefCell<Vec<Listening>>,
 }
 
@@ -44,8 +44,8 @@ struct Spares {
 struct Spare(Rc<Spares>);
 
 impl Spares {
-    fn new(listening: Listening) -> Rc<Self> {
-        let spares = Rc::new(Self { listening, kept: RefCell::default() });
+    fn new(acceptor: Rc<Acceptor>) -> Rc<Self> {
+        let spares = Rc::new(Self { acceptor, kept: RefCell::default() });
         spares.refill();
         spares
     }
@@ -53,7 +53,7 @@ impl Spares {
     fn refill(&self) {
         let mut kept = self.kept.borrow_mut();
         while kept.len() < SPARES {
-            let Ok(spare) = self.listening.share() else { return };
+            let Ok(spare) = self.acceptor.listening().share() else { return };
             kept.push(spare);
         }
     }
@@ -78,9 +78,9 @@ pub async fn serve_listener(
     listening: Listening,
     stopped: impl Fn() -> bool,
 ) -> io::Result<()> {
-    let spares = Spares::new(listening.share()?);
-    let acceptor = Acceptor::new(listening)?;
     let alarm = worker.alarms.open();
+    let acceptor = Rc::new(watch(&worker, listening, &alarm, &stopped).await?);
+    let spares = Spares::new(Rc::clone(&acceptor));
     let mut short_of_files = false;
     loop {
         let ending = stopped();
@@ -98,6 +98,29 @@ pub async fn serve_listener(
         }
         if ending {
             return Ok(());
+        }
+    }
+}
+
+/// Descriptors may be short for a while; clients that the kernel gives to this socket wait for us
+/// meanwhile, so we try again at every tick.
+async fn watch(
+    worker: &Rc<Worker<Ring>>,
+    mut listening: Listening,
+    alarm: &Alarm,
+    stopped: &impl Fn() -> bool,
+) -> io::Result<Acceptor> {
+    loop {
+        match Acceptor::new(listening) {
+            Ok(acceptor) => return Ok(acceptor),
+            Err((_, error)) if stopped() => return Err(error),
+            Err((back, error)) => {
+                worker.say("a listener", &format!("cannot accept yet: {error}"));
+                listening = back;
+                worker.idle.drop_one();
+                alarm.set(Which::Client, Duration::ZERO);
+                let _ = alarm.until::<()>(Which::Client, |_| Poll::Pending).await;
+            }
         }
     }
 }
