@@ -161,6 +161,8 @@ impl Running {
     pub fn stop(mut self, mut hurry: impl FnMut() -> bool) {
         let drain = self.shared.live.load().config.timeouts.drain;
         self.shared.draining.store(true, Ordering::Release);
+        // The workers' handles are the last ones, so that nobody new waits for a process that ends.
+        self.doors = Doors::default();
         let until = net::monotonic() + drain;
         self.crew.stop(|| hurry() || net::monotonic() >= until);
         self.journal.finish(hurry);
