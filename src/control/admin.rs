@@ -3,13 +3,14 @@
 
 use std::fs;
 use std::io::{self, BufRead, BufReader, Read, Write};
+use std::os::fd::AsRawFd;
 use std::os::unix::fs::PermissionsExt;
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::{Path, PathBuf};
 use std::sync::mpsc;
 use std::time::Duration;
 
-use nix::sys::socket::{getsockopt, sockopt};
+use nix::sys::socket::{Shutdown, getsockopt, shutdown, sockopt};
 use nix::unistd::geteuid;
 use serde::{Deserialize, Serialize};
 
@@ -37,6 +38,7 @@ pub struct Answer {
 #[derive(Debug)]
 pub(super) struct Admin {
     path: PathBuf,
+    listener: UnixListener,
 }
 
 impl Admin {
@@ -46,14 +48,10 @@ impl Admin {
     /// Another instance has it, or the folder does not take it.
     pub(super) fn listen(path: &Path, events: mpsc::Sender<Event>) -> io::Result<Self> {
         let listener = bind(path)?;
+        let ours = listener.try_clone()?;
         let thread = std::thread::Builder::new().name("admin".to_owned());
-        thread.spawn(move || {
-            for stream in listener.incoming().flatten() {
-                // Whoever hangs up early does not want the answer.
-                let _ = serve(stream, &events);
-            }
-        })?;
-        Ok(Self { path: path.to_path_buf() })
+        thread.spawn(move || serve_all(&listener, &events))?;
+        Ok(Self { path: path.to_path_buf(), listener: ours })
     }
 
     pub(super) fn path(&self) -> &Path {
@@ -65,6 +63,23 @@ impl Drop for Admin {
     fn drop(&mut self) {
         // Who connects from now on is told that nobody is there.
         let _ = fs::remove_file(&self.path);
+        // And the thread, which waits for them, ends.
+        let _ = shutdown(self.listener.as_raw_fd(), Shutdown::Both);
+    }
+}
+
+/// Until the socket is shut.
+fn serve_all(listener: &UnixListener, events: &mpsc::Sender<Event>) {
+    for stream in listener.incoming() {
+        match stream {
+            Ok(stream) => {
+                // Whoever hangs up early does not want the answer.
+                let _ = serve(stream, events);
+            }
+            Err(error) if error.kind() == io::ErrorKind::InvalidInput => return,
+            // Without descriptors this would be a race to the next refusal.
+            Err(_) => std::thread::park_timeout(Duration::from_secs(1)),
+        }
     }
 }
 

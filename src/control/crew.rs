@@ -143,9 +143,17 @@ impl Crew {
             let told = ready.clone();
             let ran = net::run(|ring, flags| async move {
                 let worker = Worker::new(ring, &shared, member.0, Some(ends), number);
+                let ticker = match Ticker::new(Ticks::LENGTH) {
+                    Ok(ticker) => ticker,
+                    Err(error) => {
+                        let why = format!("no timer for a worker ({error}); raise LimitNOFILE");
+                        let _ = told.send(Err(why));
+                        return;
+                    }
+                };
                 let _ = told.send(Ok(flags));
                 drop(told);
-                work(&worker, &member.1).await;
+                work(&worker, &ticker, &member.1).await;
             });
             if let Err(why) = ran {
                 // Nobody listens any more if the start was given up.
@@ -210,11 +218,7 @@ impl Crew {
 
 /// A worker's life: takes its posts, moves its clock on, ends when it is to end and its clients have
 /// gone.
-async fn work(worker: &Rc<Worker<Ring>>, orders: &Arc<Orders>) {
-    let Ok(ticker) = Ticker::new(Ticks::LENGTH) else {
-        worker.say("a worker", "there is no descriptor for its timer; raise LimitNOFILE");
-        return;
-    };
+async fn work(worker: &Rc<Worker<Ring>>, ticker: &Ticker, orders: &Arc<Orders>) {
     let mut ending_for = 0;
     loop {
         for post in orders.take() {

@@ -9,7 +9,8 @@ use std::time::Duration;
 
 use crate::config::Config;
 use crate::net::{self, Bind, Listening, Ticks};
-use crate::proxy::Kept;
+use crate::observe::say_now;
+use crate::proxy::{DoorId, Kept};
 
 use super::crew::{Crew, Post};
 use super::start::Refused;
@@ -87,18 +88,25 @@ impl Doors {
         self.open.keys().any(|place| place.address.port() == port)
     }
 
+    /// Listeners whose places are another Listener's in `config`: what their sockets accepted, and
+    /// accept until they are taken over, is that one's.
+    pub(super) fn moved(&self, config: &Config) -> Vec<(DoorId, String)> {
+        let moved = places(config).filter_map(|(place, listener)| {
+            let door = self.open.get(&place)?;
+            Some((DoorId(door.listener.load(Ordering::Acquire)), listener.to_owned()))
+        });
+        moved.collect()
+    }
+
     /// Takes over what was prepared for `config`, which is in force now, and spreads all sockets
     /// over the workers. Places that `config` does not name are left; who waits there is served.
-    ///
-    /// # Errors
-    /// There were no descriptors to hand a socket over with; the others have been.
     pub(super) fn take_over(
         &mut self,
         Opened(opened): Opened,
         config: &Config,
         kept: &mut Kept,
         crew: &Crew,
-    ) -> Result<(), Refused> {
+    ) {
         let named: HashMap<Place, &str> = places(config).collect();
         for (_, door) in self.open.extract_if(|place, _| !named.contains_key(place)) {
             for socket in door.sockets {
@@ -110,19 +118,30 @@ impl Doors {
             let sockets = sockets.into_iter();
             door.sockets.extend(sockets.map(|listening| Socket { listening, holder: None }));
         }
-        let mut refused = Ok(());
         for (place, door) in &mut self.open {
             let listener = named.get(place).copied().unwrap_or_default();
             door.listener.store(kept.door(listener).0, Ordering::Release);
-            for (index, socket) in door.sockets.iter_mut().enumerate() {
+            for socket in &door.sockets {
                 // A socket that keeps its old keepalive is no reason to stop.
                 let _ = socket.listening.set_keepalive(config.timeouts.tcp_keepalive);
+            }
+        }
+        self.spread(crew);
+    }
+
+    /// Hands every socket to the worker that it belongs to. Where there is no descriptor to do it
+    /// with, the next call tries again.
+    pub(super) fn spread(&mut self, crew: &Crew) {
+        for (place, door) in &mut self.open {
+            for (index, socket) in door.sockets.iter_mut().enumerate() {
                 if let Err(error) = socket.hand_to(index % crew.count(), crew, &door.listener) {
-                    refused = Err(Refused(format!("listener {listener}: {error}")));
+                    let address = place.address;
+                    say_now(&format!(
+                        "{address} is not accepted from by every worker yet: {error}; raise LimitNOFILE"
+                    ));
                 }
             }
         }
-        refused
     }
 
     /// Where clients are accepted, with the names of the Listeners in `config`.
@@ -149,8 +168,14 @@ impl Socket {
         if self.holder.as_ref().is_some_and(|(holder, _)| *holder == slot) {
             return Ok(());
         }
-        let listening = self.listening.share()?;
-        self.leave();
+        let shared = self.listening.share();
+        // Of a worker that is gone nobody would see that it is not the right one.
+        if shared.is_ok() || self.holder.as_ref().is_some_and(|(holder, _)| *holder >= crew.count())
+        {
+            self.leave();
+            self.holder = None;
+        }
+        let listening = shared?;
         let left = Arc::new(AtomicBool::new(false));
         self.holder = Some((slot, Arc::clone(&left)));
         crew.orders(slot).post(Post { door: Arc::clone(door), listening, left });

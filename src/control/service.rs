@@ -9,7 +9,7 @@ use nix::sys::signal::Signal;
 use sd_notify::NotifyState;
 
 use crate::config::{self, Config};
-use crate::net;
+use crate::net::{self, Moment};
 use crate::observe::say_now;
 
 use super::admin::{Admin, Answer};
@@ -20,6 +20,10 @@ use super::start::{Refused, Running, Settings, start};
 /// How often certificates and the like are looked at. A change takes effect after two looks that
 /// find the same.
 const LOOK_EVERY: Duration = Duration::from_secs(1);
+
+/// How long until certificates that were not taken are tried again: what stood in the way may have
+/// gone.
+const AGAIN_AFTER: Duration = Duration::from_secs(5);
 
 /// What the control thread waits for.
 #[derive(Debug)]
@@ -35,6 +39,8 @@ pub struct Service {
     main: PathBuf,
     snapshot: Snapshot,
     running: Running,
+    /// When certificates are tried again, and why they were not taken.
+    again: Option<(Moment, String)>,
     admin: Option<Admin>,
     events: mpsc::Receiver<Event>,
     sender: mpsc::Sender<Event>,
@@ -56,7 +62,8 @@ impl Service {
             .spawn(move || pass_signals_on(&signals))
             .map_err(|error| format!("cannot start a thread: {error}"))?;
         let main = main.to_path_buf();
-        let mut service = Self { main, snapshot, running, admin: None, events, sender };
+        let mut service =
+            Self { main, snapshot, running, again: None, admin: None, events, sender };
         service.open_admin();
         Ok(service)
     }
@@ -81,7 +88,10 @@ impl Service {
                     // Whoever asked may have gone.
                     let _ = asker.send(answer);
                 }
-                Err(_) => self.look_at_files(),
+                Err(_) => {
+                    self.running.mend();
+                    self.look_at_files();
+                }
             }
         }
         say_now("stopping; running requests may end, a second signal stops at once");
@@ -115,6 +125,7 @@ impl Service {
         match self.running.reload(config) {
             Ok(generation) => {
                 self.snapshot = snapshot;
+                self.again = None;
                 self.open_admin();
                 let main = self.main.display();
                 let mut text = format!("{main} is in force (generation {generation})");
@@ -132,7 +143,8 @@ impl Service {
 
     /// A renewed certificate comes into force by itself, with the operator's files as they were.
     fn look_at_files(&mut self) {
-        if !self.snapshot.has_settled_change() {
+        let due = self.again.as_ref().is_some_and(|(at, _)| net::monotonic() >= *at);
+        if !self.snapshot.has_settled_change() && !due {
             return;
         }
         let answer = self.take(self.snapshot.disk());
@@ -140,7 +152,11 @@ impl Service {
             say_now("changed certificates are in force");
         } else {
             let why = answer.text;
-            say_now(&format!("changed certificates are not taken, the old ones stay:\n{why}"));
+            // Said once, however often it is tried.
+            if self.again.as_ref().is_none_or(|(_, before)| *before != why) {
+                say_now(&format!("changed certificates are not taken, the old ones stay:\n{why}"));
+            }
+            self.again = Some((net::monotonic() + AGAIN_AFTER, why));
         }
     }
 

@@ -14,7 +14,7 @@ use crate::tls::TicketSecrets;
 use super::crew::Crew;
 use super::doors::Doors;
 use super::journal::{Journal, Outputs};
-use super::resolve::resolve_all;
+use super::resolve::{Known, resolve_all};
 
 /// How the process is to run, beside what the file says.
 #[derive(Clone, Copy, Debug, Default)]
@@ -44,6 +44,7 @@ impl From<String> for Refused {
 pub struct Running {
     shared: Arc<Shared>,
     kept: Kept,
+    known: Known,
     crew: Crew,
     doors: Doors,
     journal: Journal,
@@ -61,14 +62,15 @@ pub fn start(config: Config, settings: Settings) -> Result<Running, Refused> {
     let outputs = Outputs::open(&config.log)?;
     let tickets = TicketSecrets::new().map_err(|why| Refused(why.to_owned()))?;
     let mut kept = Kept::default();
-    let live = prepare(1, config, &tickets, &mut kept)?;
+    let mut known = Known::default();
+    let live = prepare(1, config, &tickets, (&mut kept, &mut known))?;
     let shared = Shared::new(live, tickets, seed());
     let mut crew = Crew::default();
     let hired = crew.grow(count, &shared)?;
     let journal = Journal::start(outputs, Arc::clone(&shared))?;
     journal.add(hired.queues);
-    doors.take_over(opened, &shared.live.load().config, &mut kept, &crew)?;
-    let running = Running { shared, kept, crew, doors, journal };
+    doors.take_over(opened, &shared.live.load().config, &mut kept, &crew);
+    let running = Running { shared, kept, known, crew, doors, journal };
     if settings.talkative {
         running.introduce(hired.flags, files);
     }
@@ -87,14 +89,15 @@ fn prepare(
     generation: u64,
     config: Config,
     tickets: &Arc<TicketSecrets>,
-    kept: &mut Kept,
+    (kept, known): (&mut Kept, &mut Known),
 ) -> Result<Live, Refused> {
     let notices = Notices::default();
-    let resolved = resolve_all(&config, &notices);
+    let resolved = resolve_all(&config, known, &notices);
+    known.extend(resolved);
     for sentence in notices.take().0 {
         say_now(&sentence);
     }
-    let resolve = |server: &_| resolved.get(server).cloned().unwrap_or_default();
+    let resolve = |server: &_| known.get(server).cloned().unwrap_or_default();
     Ok(Live::new(generation, config, tickets, kept, &resolve)?)
 }
 
@@ -120,18 +123,27 @@ impl Running {
     pub fn reload(&mut self, config: Config) -> Result<u64, Refused> {
         self.crew.reap();
         let count = workers_of(&config);
-        let opened = self.doors.prepare(&config, count.max(self.crew.count()))?;
         let outputs = Outputs::open(&config.log)?;
         let generation = self.shared.live.load().generation + 1;
-        let live = prepare(generation, config, &self.shared.tickets, &mut self.kept)?;
+        let names = (&mut self.kept, &mut self.known);
+        let mut live = prepare(generation, config, &self.shared.tickets, names)?;
+        let moved = self.doors.moved(&live.config);
+        live.rename(&moved);
+        // Late: from now on the kernel gives clients to sockets that nobody accepts from yet.
+        let opened = self.doors.prepare(&live.config, count.max(self.crew.count()))?;
         let hired = self.crew.grow(count, &self.shared)?;
         self.journal.add(hired.queues);
         self.shared.live.store(Arc::new(live));
         self.journal.redirect(outputs);
         self.crew.shrink(count);
         let live = self.shared.live.load();
-        self.doors.take_over(opened, &live.config, &mut self.kept, &self.crew)?;
+        self.doors.take_over(opened, &live.config, &mut self.kept, &self.crew);
         Ok(generation)
+    }
+
+    /// What could not be done for want of descriptors is tried again.
+    pub(super) fn mend(&mut self) {
+        self.doors.spread(&self.crew);
     }
 
     /// Where clients are accepted; with the ports that the kernel chose.

@@ -5,7 +5,7 @@
 //! connection posts its message, and the outbox sends all of them when the other tasks have run.
 //!
 //! What the kernel does not take at once stays with its connection, which sends nothing else before:
-//! the outbox waits until it can go on, or until the connection is given up.
+//! a task of its own waits until it can go on, or until the connection is abandoned.
 
 use std::cell::{Cell, RefCell};
 use std::fmt;
@@ -26,17 +26,11 @@ pub(super) struct Link<S> {
     pub(super) stream: S,
     pub(super) fd: RawFd,
     posted: RefCell<Option<Block>>,
-    given_up: Cell<bool>,
 }
 
 impl<S> Link<S> {
     pub(super) fn new(stream: S, fd: RawFd) -> Rc<Self> {
-        Rc::new(Self { stream, fd, posted: RefCell::default(), given_up: Cell::new(false) })
-    }
-
-    /// Whether the end of the turn will find nobody to wait for `posted`.
-    pub(super) fn is_given_up(&self) -> bool {
-        self.given_up.get()
+        Rc::new(Self { stream, fd, posted: RefCell::default() })
     }
 
     /// Whether something was posted that the kernel has not taken yet.
@@ -68,6 +62,17 @@ impl<S> Link<S> {
             }
         }
         Ok(())
+    }
+}
+
+impl<S> Link<S> {
+    /// Nobody will use it again: what was posted goes if it goes now.
+    pub(super) fn abandon(&self) {
+        if self.holds_posted() && self.send_posted().is_err() {
+            *self.posted.borrow_mut() = None;
+            // Whoever waits to go on with it is woken by that, and finds nothing left.
+            let _ = shutdown(self.fd, Shutdown::Both);
+        }
     }
 }
 
@@ -112,16 +117,6 @@ impl<S> Outbox<S> {
         for link in self.due.borrow_mut().drain(..) {
             if link.send_posted().is_err() && link.holds_posted() {
                 stuck(link);
-            }
-        }
-    }
-
-    /// Nobody will use `link` again; what it holds at the end of this turn is not waited for.
-    pub(super) fn give_up(&self, link: &Link<S>) {
-        if link.holds_posted() {
-            link.given_up.set(true);
-            if let Some(waker) = self.waker.take() {
-                waker.wake();
             }
         }
     }
@@ -210,7 +205,22 @@ mod tests {
         let outbox = Outbox::default();
         let (link, _peer) = link();
         outbox.post(&link, message(&vec![7; 4 << 20]));
-        outbox.give_up(&link);
-        assert!(link.is_given_up());
+        assert_eq!(end_turn(&outbox).len(), 1);
+        link.abandon();
+        assert!(!link.holds_posted());
+        assert_eq!((&link.stream).read(&mut [0; 1]).unwrap(), 0, "it is shut");
+    }
+
+    #[test]
+    fn what_was_posted_in_the_last_turn_still_goes() {
+        let outbox = Outbox::default();
+        let (link, mut peer) = link();
+        outbox.post(&link, message(b"bye"));
+        link.abandon();
+        drop(link);
+        assert!(end_turn(&outbox).is_empty());
+        let mut read = Vec::new();
+        peer.read_to_end(&mut read).unwrap();
+        assert_eq!(read, b"bye");
     }
 }

@@ -190,30 +190,23 @@ thread_local! {
 /// Sends at the end of each turn what was posted in it. Woken by a post while other tasks are due,
 /// it runs behind them.
 async fn end_turns() {
-    let mut stuck: Vec<(Rc<Link<TcpStream>>, Watch)> = Vec::new();
     poll_fn(|cx| {
         OUTBOX.with(|outbox| {
-            outbox.end_turn(cx.waker(), |link| {
-                let watch = Watch::new(Rc::clone(&link), Direction::Write);
-                stuck.push((link, watch));
-            });
+            outbox.end_turn(cx.waker(), |link| drop(monoio::spawn(go_on(link))));
         });
-        stuck.retain(|(link, watch)| is_stuck(link, watch, cx));
         Poll::<()>::Pending
     })
     .await;
 }
 
-/// Goes on with what was posted on `link`; whether some is still left.
-fn is_stuck(link: &Link<TcpStream>, watch: &Watch, cx: &mut Context<'_>) -> bool {
-    while !link.is_given_up() && link.holds_posted() {
-        if watch.poll(cx).is_pending() {
-            return true;
-        }
+/// Goes on with what was posted on `link` and not taken at once.
+async fn go_on(link: Rc<Link<TcpStream>>) {
+    let watch = Watch::new(Rc::clone(&link), Direction::Write);
+    while link.holds_posted() {
+        poll_fn(|cx| watch.poll(cx)).await;
         // Why it failed is learnt by whoever reads from the connection.
         let _ = link.send_posted();
     }
-    false
 }
 
 /// A TCP connection on the ring.
@@ -247,8 +240,7 @@ impl UringSocket {
 
 impl Drop for UringSocket {
     fn drop(&mut self) {
-        // The thread may be ending, and its outbox with it.
-        let _ = OUTBOX.try_with(|outbox| outbox.give_up(&self.link));
+        self.link.abandon();
     }
 }
 
@@ -344,11 +336,19 @@ impl Acceptor {
     /// Watches `listening` on this thread's ring.
     ///
     /// # Errors
-    /// No descriptors left.
-    pub fn new(listening: Listening) -> io::Result<Self> {
-        listening.0.set_nonblocking(true)?;
-        let wait = UringSocket::watch(listening.0.try_clone()?.into())?;
-        Ok(Self { listening, wait })
+    /// No descriptors left; the socket is given back, since nobody else may accept from it.
+    pub fn new(listening: Listening) -> Result<Self, (Listening, io::Error)> {
+        let watched = listening.0.set_nonblocking(true).and_then(|()| listening.0.try_clone());
+        match watched.and_then(|socket| UringSocket::watch(socket.into())) {
+            Ok(wait) => Ok(Self { listening, wait }),
+            Err(error) => Err((listening, error)),
+        }
+    }
+
+    /// The socket itself.
+    #[must_use]
+    pub fn listening(&self) -> &Listening {
+        &self.listening
     }
 
     /// Ready when a client may be waiting.

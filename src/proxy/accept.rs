@@ -26,6 +26,9 @@ use super::worker::Worker;
 /// Clients accepted in one go before others get their turn.
 const BATCH_MAX: usize = 64;
 
+/// Batches that are accepted when a socket is left: as many clients as may wait in it.
+const ENDING_BATCHES: usize = 4096 / BATCH_MAX;
+
 /// How long the handshake of a client may take that will be refused.
 const REFUSED_HANDSHAKE: Duration = Duration::from_secs(2);
 
@@ -34,7 +37,7 @@ const SPARES: usize = 8;
 
 /// Descriptors that are given up for a client when no other is left.
 struct Spares {
-    listening: Listening,
+    acceptor: Rc<Acceptor>,
     kept: RefCell<Vec<Listening>>,
 }
 
@@ -42,8 +45,8 @@ struct Spares {
 struct Spare(Rc<Spares>);
 
 impl Spares {
-    fn new(listening: Listening) -> Rc<Self> {
-        let spares = Rc::new(Self { listening, kept: RefCell::default() });
+    fn new(acceptor: Rc<Acceptor>) -> Rc<Self> {
+        let spares = Rc::new(Self { acceptor, kept: RefCell::default() });
         spares.refill();
         spares
     }
@@ -51,7 +54,7 @@ impl Spares {
     fn refill(&self) {
         let mut kept = self.kept.borrow_mut();
         while kept.len() < SPARES {
-            let Ok(spare) = self.listening.share() else { return };
+            let Ok(spare) = self.acceptor.listening().share() else { return };
             kept.push(spare);
         }
     }
@@ -76,9 +79,9 @@ pub async fn serve_listener(
     listening: Listening,
     stopped: impl Fn() -> bool,
 ) -> io::Result<()> {
-    let spares = Spares::new(listening.share()?);
-    let acceptor = Acceptor::new(listening)?;
     let alarm = worker.alarms.open();
+    let acceptor = Rc::new(watch(&worker, listening, &alarm, &stopped).await?);
+    let spares = Spares::new(Rc::clone(&acceptor));
     let mut short_of_files = false;
     loop {
         let ending = stopped();
@@ -95,7 +98,34 @@ pub async fn serve_listener(
             short_of_files = !accept_waiting(&worker, door(), &acceptor, &spares);
         }
         if ending {
+            // What the kernel has completed already would be reset.
+            for _ in 0..ENDING_BATCHES {
+                accept_waiting(&worker, door(), &acceptor, &spares);
+            }
             return Ok(());
+        }
+    }
+}
+
+/// Descriptors may be short for a while; clients that the kernel gives to this socket wait for us
+/// meanwhile, so we try again at every tick.
+async fn watch(
+    worker: &Rc<Worker<Ring>>,
+    mut listening: Listening,
+    alarm: &Alarm,
+    stopped: &impl Fn() -> bool,
+) -> io::Result<Acceptor> {
+    loop {
+        match Acceptor::new(listening) {
+            Ok(acceptor) => return Ok(acceptor),
+            Err((_, error)) if stopped() => return Err(error),
+            Err((back, error)) => {
+                worker.say("a listener", &format!("cannot accept yet: {error}"));
+                listening = back;
+                worker.idle.drop_one();
+                alarm.set(Which::Client, Duration::ZERO);
+                let _ = alarm.until::<()>(Which::Client, |_| Poll::Pending).await;
+            }
         }
     }
 }

@@ -92,11 +92,24 @@ impl<M: Machine> Client<M> {
             first = false;
             match after {
                 After::Next => {}
-                After::Linger => return self.linger().await,
-                After::Close => return self.stream.end(),
+                After::Linger => {
+                    self.settle().await;
+                    return self.linger().await;
+                }
+                After::Close => {
+                    self.settle().await;
+                    return self.stream.end();
+                }
                 After::Reset => return self.stream.socket().reset_on_close(),
             }
         }
+    }
+
+    /// A client that has ended its direction still gets all of its last answer.
+    async fn settle(&self) {
+        let patience = self.worker.view().config.timeouts.client_write_idle;
+        // Whoever does not take it in time goes without.
+        let _ = self.stream.settle(&self.alarm, (Which::Client, patience)).await;
     }
 
     async fn act(&mut self, judged: Judged) -> After {
@@ -194,7 +207,7 @@ impl<M: Machine> Client<M> {
         if self.stream.poll_readable(cx).is_ready() {
             return Poll::Ready(Ok(()));
         }
-        if may_go && self.worker.draining() && !self.stream.socket().holds_posted() {
+        if may_go && self.worker.draining() {
             return Poll::Ready(Err(NoHead::Ended));
         }
         if self.pins.iter().any(|pin| pin.stream.poll_readable(cx).is_ready()) {

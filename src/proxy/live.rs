@@ -155,6 +155,17 @@ impl Live {
         self.config.listeners.get(id.0 as usize)
     }
 
+    /// Doors whose Listeners are gone are those of the Listeners of these names: they have their
+    /// places.
+    pub fn rename(&mut self, moved: &[(DoorId, String)]) {
+        for (door, name) in moved {
+            let listener = self.config.listeners.iter().find(|listener| listener.name == *name);
+            if let Some(slot @ None) = self.listeners.get_mut(door.0 as usize) {
+                *slot = listener.map(|listener| listener.id);
+            }
+        }
+    }
+
     /// A pool; ids come from the same Config.
     #[must_use]
     pub fn pool(&self, id: PoolId) -> &LivePool {
@@ -266,8 +277,9 @@ fn live_server(
     let shelf = kept.registry.shelf(&dial, fingerprint, (name.clone(), verify.clone()));
     let tls = match &pool.tls {
         Some(tls) => {
-            let connector = match kept.connector(shelf).or_else(|| connectors.get(&shelf).cloned())
-            {
+            // What the system trusts may be other than it was.
+            let before = kept.connector(shelf).filter(|_| tls.ca != Trust::System);
+            let connector = match connectors.get(&shelf).cloned().or(before) {
                 Some(connector) => connector,
                 None => Arc::new(connector(tls, verify).map_err(|why| {
                     let (pool, server) = (&pool.name, &server.text);

@@ -207,6 +207,24 @@ impl<S: Socket> Stream<S> {
         Ok(())
     }
 
+    /// Waits until what was posted has gone, since what follows may be the end of the connection.
+    pub(super) async fn settle(
+        &self,
+        alarm: &Alarm,
+        (which, patience): (Which, Duration),
+    ) -> Result<(), Broken> {
+        while self.socket.holds_posted() {
+            match self.socket.send(&[]) {
+                Ok(_) => return Ok(()),
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+                Err(error) => return Err(error.into()),
+            }
+            alarm.set(which, patience);
+            alarm.until(which, |cx| self.socket.poll_writable(cx)).await?;
+        }
+        Ok(())
+    }
+
     /// Gives all of `bytes`. The peer has `patience` to take some, each time anew; the deadline is
     /// touched only if it does not take all at once.
     pub(super) async fn give_all(

@@ -27,6 +27,7 @@ mod patience;
 mod pressure;
 mod publish;
 mod reload;
+mod reload_hard;
 mod retry;
 mod rig;
 mod smoke;
