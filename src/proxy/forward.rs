@@ -149,7 +149,7 @@ async fn attempt<M: Machine>(
         client: &client.stream,
         upstream: &lease.stream,
         alarm: &client.alarm,
-        timeouts: &plan.view.config.table.rules()[plan.rule.0 as usize].terms.timeouts,
+        timeouts: &plan.view.config.table.terms(plan.terms).timeouts,
         request: plan.request,
         body_bytes_max: plan.body_bytes_max,
         owned: pinned || plan.request.credential == Credential::Connection,

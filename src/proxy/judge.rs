@@ -9,7 +9,9 @@ use crate::http::{
 use crate::net::{Block, Machine, Moment, SMALL_BYTES};
 use crate::observe::{Record, Text};
 use crate::pool::settings::{PoolId, Timeouts};
-use crate::site::{self, Action, ErrorPages, ErrorsId, Found, Rule, RuleId, Site, SiteId};
+use crate::site::{
+    self, Action, ErrorPages, ErrorsId, Found, Rule, RuleId, Site, SiteId, TermsId, Way,
+};
 
 use super::client::Client;
 use super::worker::View;
@@ -22,7 +24,7 @@ const HEAD_GROWTH: usize = 128;
 pub(super) struct Plan {
     pub(super) view: View,
     pub(super) pool: PoolId,
-    pub(super) rule: RuleId,
+    pub(super) terms: TermsId,
     pub(super) request: RequestFacts,
     /// The head as the server gets it.
     pub(super) head: Block,
@@ -37,13 +39,13 @@ pub(super) struct Plan {
 impl Plan {
     /// Those of the pool before those of the site before those of the file.
     pub(super) fn timeouts(&self) -> &Timeouts {
-        &self.view.config.table.rules()[self.rule.0 as usize].terms.timeouts
+        &self.view.config.table.terms(self.terms).timeouts
     }
 
     /// How a failure looks.
     pub(super) fn errors(&self) -> &ErrorPages {
         let config = &self.view.config;
-        config.errors(config.table.rules()[self.rule.0 as usize].terms.errors)
+        config.errors(config.table.terms(self.terms).errors)
     }
 }
 
@@ -160,21 +162,21 @@ fn decide<M: Machine>(
         None => Found::NoSite,
     };
     let (site, kind, errors) = match found {
-        Found::Rule { site, rule, names } => {
+        Found::Rule { site, rule, way, names } => {
             record.note(Text::Site, names.site);
             record.note(Text::Rule, names.rule);
-            let guarded = rule.terms.guarded.then_some(site);
-            if let Some(failure) = refusal(client, view, head, (guarded, &rule.terms.limits)) {
+            let guarded = way.terms.guarded.then_some(site);
+            if let Some(failure) = refusal(client, view, head, (guarded, &way.terms.limits)) {
                 let kind = ReplyKind::Failure(failure);
-                return reply_with(view, head, (record, begun), kind, rule.terms.errors);
+                return reply_with(view, head, (record, begun), kind, way.terms.errors);
             }
-            if let Action::Forward(pool) = rule.action
+            if let Some(pool) = way.pool
                 && !is_misdirected(client, view, names.site_id)
                 && head.max_forwards != Some(0)
             {
-                return forward(client, view, (rule, pool), head, record, begun);
+                return forward(client, view, (way, pool), head, record, begun);
             }
-            (Some(names.site_id), reply_kind(head, rule), rule.terms.errors)
+            (Some(names.site_id), reply_kind(head, rule), way.terms.errors)
         }
         Found::NoRule(site) => {
             record.note(Text::Site, site.name.as_bytes());
@@ -271,19 +273,19 @@ fn https_location(head: &RequestHead<'_, '_>, port: u16) -> String {
 fn forward<M: Machine>(
     client: &Client<M>,
     view: &View,
-    (rule, pool): (&Rule, PoolId),
+    (way, pool): (Way<'_>, PoolId),
     head: &RequestHead<'_, '_>,
     record: Box<Record>,
     begun: Moment,
 ) -> Judged {
     let request = head.facts;
-    let body_bytes_max = rule.terms.limits.body_bytes_max.unwrap_or(u64::MAX);
+    let body_bytes_max = way.terms.limits.body_bytes_max.unwrap_or(u64::MAX);
     if matches!(request.framing, Framing::Length(length) if length > body_bytes_max) {
         let kind = failed(ClientFault::BodyTooLong);
-        let (view, errors) = (view.clone(), rule.terms.errors);
+        let (view, errors) = (view.clone(), way.terms.errors);
         return Judged::Reply(Reply { view, request, record, begun, kind, errors });
     }
-    let (policy, mut extra) = forwarded_fields(client, rule.terms.forwarded, head);
+    let (policy, mut extra) = forwarded_fields(client, way.terms.forwarded, head);
     if let Some(hops) = head.max_forwards {
         extra += &format!("Max-Forwards: {}\r\n", hops.saturating_sub(1));
     }
@@ -295,7 +297,7 @@ fn forward<M: Machine>(
     Judged::Forward(Plan {
         view: view.clone(),
         pool,
-        rule: rule.id,
+        terms: way.terms_id,
         request,
         head: out,
         record,

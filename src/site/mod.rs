@@ -19,7 +19,7 @@ use crate::pool::settings::{PoolId, Timeouts};
 pub use admission::{Admission, Prefix, PrefixFault};
 pub use errors::{ErrorPage, ErrorPages, ErrorsId};
 pub use path::PathFault;
-pub use table::{Found, Names, RedirectDraft, RuleDraft, SiteDraft, Table};
+pub use table::{Found, Names, RedirectDraft, RuleDraft, SiteDraft, Table, TermsId, Way};
 
 /// Names a Listener.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -118,7 +118,7 @@ pub struct Limits {
     pub body_bytes_max: Option<u64>,
 }
 
-/// A match and an Action. One cache line, for it is read by every request.
+/// A match and an Action. One cache line.
 #[derive(Clone, Debug)]
 #[repr(align(64))]
 pub struct Rule {

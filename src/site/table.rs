@@ -2,8 +2,11 @@
 //!
 //! It is read by every request, over tables that do not fit in the nearest caches, so it is laid
 //! out by how often memory has to be waited for: one slot for the host, which already says where
-//! the Site's paths are; the paths of a Site side by side, all candidate slots of a request's path
-//! known before the first is read; then the Rule. Nothing is allocated and nothing locked.
+//! the Site's block is; the paths of a Site side by side, all candidate slots of a request's path
+//! known before the first is read, with what most requests need of their Rules. Nothing is
+//! allocated and nothing locked.
+
+mod build;
 
 use std::hash::Hasher;
 use std::sync::Arc;
@@ -13,7 +16,8 @@ use foldhash::fast::FoldHasher;
 
 use super::host::Host;
 use super::path::{self, Escapes, PathFault};
-use super::{Action, ListenerId, PathCheck, Rule, RuleId, Site, SiteId, Terms};
+use super::{Action, ListenerId, Rule, Site, SiteId, Terms};
+use crate::pool::settings::PoolId;
 
 /// What a request comes to.
 #[derive(Clone, Copy, Debug)]
@@ -22,8 +26,10 @@ pub enum Found<'t> {
     Rule {
         /// The Site that it belongs to.
         site: &'t Site,
-        /// The Rule.
+        /// The Rule; to read it costs a wait for memory that most requests do without.
         rule: &'t Rule,
+        /// What most requests need of it.
+        way: Way<'t>,
         /// What both are called.
         names: Names<'t>,
     },
@@ -46,14 +52,30 @@ pub struct Names<'t> {
     pub rule: &'t [u8],
 }
 
+/// What is done under a Rule, from memory that the look-up has just read.
+#[derive(Clone, Copy, Debug)]
+pub struct Way<'t> {
+    /// Where requests go, if the Rule forwards them.
+    pub pool: Option<PoolId>,
+    /// What holds for an Exchange.
+    pub terms: &'t Terms,
+    /// Finds the same terms again.
+    pub terms_id: TermsId,
+}
+
+/// Names [`Terms`] of a Table.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct TermsId(u32);
+
 /// The compiled look-up.
 #[derive(Debug, Default)]
 pub struct Table {
     hosts: Box<[HostSlot]>,
-    names: Box<[u8]>,
-    /// Per Site, its [`RuleSlot`]s, its name, the name of its Rule for `/`, then its paths, each
-    /// with the name of its Rule: one or two pages.
+    /// Per Site, its [`RuleSlot`]s, its name, the name and way of its Rule for `/`, its public
+    /// names, then its paths, each with the name and way of its Rule: one or two pages.
     blocks: Box<[u8]>,
+    /// Few, and so in the nearest cache.
+    terms: Box<[Arc<Terms>]>,
     rules: Box<[Rule]>,
     sites: Box<[Site]>,
     /// Per Site, its first Rule; Rules of redirects come after those of all Sites.
@@ -103,6 +125,7 @@ pub struct RedirectDraft {
 struct HostSlot {
     tag: u32,
     listener: u32,
+    /// In all blocks.
     name_start: u32,
     /// 0 in an empty slot.
     name_length: u8,
@@ -144,13 +167,14 @@ struct Decided {
 }
 
 const NO_RULE: u32 = u32::MAX;
+const NO_POOL: u32 = u32::MAX;
 const EMPTY: RuleSlot = RuleSlot { tag: 0, rule: NO_RULE, path_start: 0, path_length: 0 };
 const SLOT_BYTES: usize = 16;
 
 impl Table {
     /// Compiles Sites; their ids and those of their Rules count from 0.
     pub fn compile(drafts: Vec<SiteDraft>) -> Self {
-        let mut builder = Builder::default();
+        let mut builder = build::Builder::default();
         let mut redirects = Vec::new();
         for draft in drafts {
             let (site, more) = builder.site(draft);
@@ -188,12 +212,25 @@ impl Table {
         let Some(rule) = self.rules.get(decided.rule as usize) else {
             return Found::NoRule(site);
         };
-        let names = Names {
-            site_id: SiteId(view.site),
-            site: self.text(view.texts()).0,
-            rule: self.text(decided.name as usize).0,
-        };
-        Found::Rule { site, rule, names }
+        let (name, way) = self.text(decided.name as usize);
+        let names =
+            Names { site_id: SiteId(view.site), site: self.text(view.texts()).0, rule: name };
+        let Some(way) = self.way(way) else { return Found::NoRule(site) };
+        Found::Rule { site, rule, way, names }
+    }
+
+    /// The way that stands at `start` of all blocks, behind the name of its Rule.
+    fn way(&self, start: usize) -> Option<Way<'_>> {
+        let (pool, rest) = self.blocks.get(start..)?.split_first_chunk()?;
+        let terms_id = TermsId(u32::from_le_bytes(*rest.first_chunk()?));
+        let terms = self.terms.get(terms_id.0 as usize)?;
+        let pool = u32::from_le_bytes(*pool);
+        Some(Way { pool: (pool != NO_POOL).then_some(PoolId(pool)), terms, terms_id })
+    }
+
+    /// The terms that an Exchange began with; ids come from the same Table.
+    pub fn terms(&self, id: TermsId) -> &Terms {
+        &self.terms[id.0 as usize]
     }
 
     /// A text of a block, and where the next one begins.
@@ -257,7 +294,7 @@ impl Table {
             }
             if slot.tag == tag(hash) && slot.listener == listener.0 {
                 let start = slot.name_start as usize;
-                if &self.names[start..start + usize::from(slot.name_length)] == name {
+                if &self.blocks[start..start + usize::from(slot.name_length)] == name {
                     return Some(slot);
                 }
             }
@@ -357,140 +394,6 @@ impl RuleSlot {
     fn path<'p>(&self, blocks: &'p [u8]) -> &'p [u8] {
         let start = self.path_start as usize;
         &blocks[start..start + self.path_length as usize]
-    }
-}
-
-#[derive(Default)]
-struct Builder {
-    hosts: Vec<HostSlot>,
-    names: Vec<u8>,
-    blocks: Vec<u8>,
-    rules: Vec<Rule>,
-    sites: Vec<Site>,
-    first_rules: Vec<u32>,
-}
-
-impl Builder {
-    fn site(&mut self, draft: SiteDraft) -> (u32, Vec<RedirectDraft>) {
-        let SiteDraft { mut site, rules, redirects } = draft;
-        let index = self.sites.len() as u32;
-        site.id = SiteId(index);
-        self.first_rules.push(self.rules.len() as u32);
-        let raw = site.path_check == PathCheck::Raw;
-        let view = self.view((index, &site.name), raw, rules);
-        for listener in &site.listeners {
-            for name in &site.names {
-                self.name(*listener, name, view);
-            }
-        }
-        self.sites.push(site);
-        (index, redirects)
-    }
-
-    fn redirect(&mut self, site: u32, redirect: RedirectDraft) {
-        let Site { path_check, ref name, .. } = self.sites[site as usize];
-        let (raw, name) = (path_check == PathCheck::Raw, name.clone());
-        let rule = RuleDraft {
-            name: "redirect_http".to_string(),
-            path: Vec::new(),
-            action: Action::RedirectToHttps { port: redirect.port },
-            terms: redirect.terms,
-        };
-        let view = self.view((site, &name), raw, vec![rule]);
-        for name in &redirect.names {
-            self.name(redirect.listener, name, view);
-        }
-    }
-
-    fn view(&mut self, (site, name): (u32, &str), raw: bool, rules: Vec<RuleDraft>) -> View {
-        let mut view = View { site, root: NO_RULE, raw, ..View::default() };
-        let (mut paths, mut root_name) = (Vec::new(), String::new());
-        for draft in rules {
-            let rule = self.rules.len() as u32;
-            if draft.path.is_empty() {
-                if view.root == NO_RULE {
-                    root_name.clone_from(&draft.name);
-                }
-                view.root = view.root.min(rule);
-            } else {
-                let depth = memchr::memchr_iter(b'/', &draft.path).count();
-                view.depth = view.depth.max(depth.try_into().unwrap_or(u16::MAX));
-                paths.push((rule, draft.path, draft.name.clone()));
-            }
-            let RuleDraft { name, action, terms, .. } = draft;
-            self.rules.push(Rule { id: RuleId(rule), name, action, terms });
-        }
-        self.file(&mut view, [name, &root_name], &paths);
-        view
-    }
-
-    fn text(&mut self, text: &str) {
-        let length = u16::try_from(text.len()).unwrap_or(0);
-        self.blocks.extend_from_slice(&length.to_le_bytes());
-        self.blocks.extend_from_slice(&text.as_bytes()[..usize::from(length)]);
-    }
-
-    /// At most two thirds of a Site's slots are taken, and there is always an empty one.
-    fn file(&mut self, view: &mut View, texts: [&str; 2], paths: &[(u32, Vec<u8>, String)]) {
-        let room = if paths.is_empty() { 0 } else { (paths.len() * 3 / 2 + 1).next_power_of_two() };
-        // Slots do not straddle cache lines.
-        let block = self.blocks.len().next_multiple_of(SLOT_BYTES);
-        view.block = block as u32;
-        view.slots_log = if room == 0 { 0 } else { room.trailing_zeros() as u8 };
-        self.blocks.resize(block + room * SLOT_BYTES, 0);
-        for index in 0..room {
-            EMPTY.write(&mut self.blocks, block, index);
-        }
-        for text in texts {
-            self.text(text);
-        }
-        for (rule, path, name) in paths {
-            let hash = path[1..].split(|byte| *byte == b'/').fold(PATH_SEED, path_hash);
-            let mut index = place(hash) & (room - 1);
-            // Of two Rules with the same path the first is found first.
-            while RuleSlot::read(&self.blocks, block, index).rule != NO_RULE {
-                index = (index + 1) & (room - 1);
-            }
-            let (path_start, path_length) = (self.blocks.len() as u32, path.len() as u32);
-            self.blocks.extend_from_slice(path);
-            self.text(name);
-            RuleSlot { tag: tag(hash), rule: *rule, path_start, path_length }.write(
-                &mut self.blocks,
-                block,
-                index,
-            );
-        }
-    }
-
-    fn name(&mut self, listener: ListenerId, name: &str, view: View) {
-        let name = name.strip_prefix('*').unwrap_or(name).as_bytes();
-        let name_start = self.names.len() as u32;
-        self.names.extend_from_slice(name);
-        let name_length = name.len().try_into().unwrap_or(u8::MAX);
-        let tag = tag(host_hash(listener, name));
-        self.hosts.push(HostSlot { tag, listener: listener.0, name_start, name_length, view });
-    }
-
-    fn finish(self) -> Table {
-        let room = (self.hosts.len() * 2 + 1).next_power_of_two();
-        let mut hosts = vec![HostSlot::default(); room];
-        for slot in self.hosts {
-            let start = slot.name_start as usize;
-            let name = &self.names[start..start + usize::from(slot.name_length)];
-            let mut index = place(host_hash(ListenerId(slot.listener), name)) & (room - 1);
-            while hosts[index].name_length != 0 {
-                index = (index + 1) & (room - 1);
-            }
-            hosts[index] = slot;
-        }
-        Table {
-            hosts: hosts.into_boxed_slice(),
-            names: self.names.into_boxed_slice(),
-            blocks: self.blocks.into_boxed_slice(),
-            rules: self.rules.into_boxed_slice(),
-            sites: self.sites.into_boxed_slice(),
-            first_rules: self.first_rules.into_boxed_slice(),
-        }
     }
 }
 

@@ -224,6 +224,9 @@ idle_max = {idle}
 [timeouts]
 client_idle = \"600s\"
 
+[limits]
+clients_per_address_max = 20000
+
 [log]
 access = [\"json:{folder}/access.log\"]
 ",
