@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::time::Duration;
 
 use crate::config::Config;
-use crate::net::{self, Bind, Listening, Ticks};
+use crate::net::{self, Bind, Listening, Moment, Ticks};
 use crate::observe::say_now;
 use crate::proxy::{DoorId, Kept};
 
@@ -25,10 +25,16 @@ struct Place {
     interface: Option<String>,
 }
 
+/// How long a socket of ours may still be open after its place was left: a worker takes who waits
+/// in it first.
+const LEFT_FOR: Duration = Duration::from_secs(30);
+
 /// All places.
 #[derive(Debug, Default)]
 pub(super) struct Doors {
     open: HashMap<Place, Door>,
+    /// Ports of places that were left, and when.
+    left: Vec<(u16, Moment)>,
 }
 
 #[derive(Debug, Default)]
@@ -85,7 +91,9 @@ impl Doors {
 
     /// Sockets of ours would look like another program's.
     fn is_ours(&self, port: u16) -> bool {
+        let recently = |left: &Moment| net::monotonic() < *left + LEFT_FOR;
         self.open.keys().any(|place| place.address.port() == port)
+            || self.left.iter().any(|(one, left)| *one == port && recently(left))
     }
 
     /// Listeners whose places are another Listener's in `config`: what their sockets accepted, and
@@ -108,7 +116,10 @@ impl Doors {
         crew: &Crew,
     ) {
         let named: HashMap<Place, &str> = places(config).collect();
-        for (_, door) in self.open.extract_if(|place, _| !named.contains_key(place)) {
+        let now = net::monotonic();
+        self.left.retain(|(_, left)| now < *left + LEFT_FOR);
+        for (place, door) in self.open.extract_if(|place, _| !named.contains_key(place)) {
+            self.left.push((place.address.port(), now));
             for socket in door.sockets {
                 socket.leave();
             }

@@ -69,7 +69,7 @@ fn clients_of_one_address_by_tls() {
 
 #[test]
 fn handshakes_under_way() {
-    let gatehouse = start(&[1], "handshakes_max = 2\n[timeouts]\nhandshake = \"10s\"");
+    let gatehouse = start(&[1], "handshakes_max = 2\n[timeouts]\nhandshake = \"60s\"");
     let mut before = gatehouse.secure_client();
     assert_eq!(ask(&mut before), 200);
     let connect = || gatehouse.connect_from(gatehouse.https, 2, None);

@@ -120,6 +120,15 @@ fn answer_quickly(listener: TcpListener) {
     });
 }
 
+/// Ends the asking also where the test fails.
+struct Ending<'f>(&'f AtomicBool);
+
+impl Drop for Ending<'_> {
+    fn drop(&mut self) {
+        self.0.store(true, Ordering::Relaxed);
+    }
+}
+
 /// Clients that come new or stay, each of whose requests has to be answered; how many were.
 fn ask_all_the_time(gatehouse: &Gatehouse, over: &AtomicBool, answered: &AtomicUsize) {
     const ASKED: &str = "GET /quick HTTP/1.1\r\nHost: a.test\r\n\r\n";
@@ -156,6 +165,7 @@ fn four_thousand_open_exchanges_outlive_fifty_reloads() {
     }
     let (over, answered) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicUsize::new(0)));
     thread::scope(|scope| {
+        let _end = Ending(&over);
         let asking: Vec<_> = (0..2)
             .map(|_| scope.spawn(|| ask_all_the_time(&gatehouse, &over, &answered)))
             .collect();

@@ -360,14 +360,6 @@ impl Wire {
         }
     }
 
-    /// Whether the other side has not ended the connection so far.
-    pub(crate) fn is_open(&mut self) -> bool {
-        self.stream.socket().set_nonblocking(true).unwrap();
-        let read = self.stream.take(&mut [0; 256]);
-        self.stream.socket().set_nonblocking(false).unwrap();
-        matches!(read, Err(error) if error.kind() == ErrorKind::WouldBlock)
-    }
-
     /// Says that nothing follows from here.
     pub(crate) fn end(&mut self) {
         self.stream.close_ours();
