@@ -5,20 +5,29 @@ use std::path::Path;
 
 use crate::config::{self, Complaints, Config, Severity};
 use crate::control::Disk;
-use crate::document::{Origin, Place, effective};
-use crate::net::wall_micros;
+use crate::document::{FileText, Place, effective};
+use crate::net::wall_seconds;
 
 use super::keys::PRESENT;
 use super::{FAILED, REFUSED};
 
 /// Reads `file` and everything it names from the disk.
 pub(super) fn read(file: &Path) -> Result<(Config, Complaints), Complaints> {
-    config::read(file, &Disk::default(), now())
+    config::read(file, &Disk::default(), wall_seconds())
 }
 
-/// Seconds since 1970.
-pub(super) fn now() -> i64 {
-    i64::try_from(wall_micros() / 1_000_000).unwrap_or(i64::MAX)
+/// The same by way of `disk`, for people: what is wrong is printed, and then there is no Config.
+pub(super) fn read_aloud(file: &Path, disk: &Disk) -> Option<Config> {
+    match config::read(file, disk, wall_seconds()) {
+        Ok((config, warnings)) => {
+            print(&warnings);
+            Some(config)
+        }
+        Err(complaints) => {
+            print(&complaints);
+            None
+        }
+    }
 }
 
 pub(super) fn check(file: &Path, json: bool) -> u8 {
@@ -54,16 +63,7 @@ pub(super) fn check(file: &Path, json: bool) -> u8 {
 
 /// Prints what is in force, if nothing is wrong with it.
 pub(super) fn show_defaults(file: &Path) -> u8 {
-    let config = match read(file) {
-        Ok((config, warnings)) => {
-            print(&warnings);
-            config
-        }
-        Err(complaints) => {
-            print(&complaints);
-            return REFUSED;
-        }
-    };
+    let Some(config) = read_aloud(file, &Disk::default()) else { return REFUSED };
     if config.documents.len() > 1 {
         eprintln!(
             "gatehouse: {} includes other files; --show-defaults shows a file without includes, so name one of them",
@@ -71,11 +71,11 @@ pub(super) fn show_defaults(file: &Path) -> u8 {
         );
         return FAILED;
     }
-    let origin = std::path::absolute(file).and_then(|file| {
+    let file_text = std::path::absolute(file).and_then(|file| {
         let folder = file.parent().map_or_else(Default::default, Path::to_path_buf);
-        Ok(Origin { folder, text: std::fs::read_to_string(&file)? })
+        Ok(FileText { folder, text: std::fs::read_to_string(&file)? })
     });
-    match origin.map(|origin| effective(&origin, PRESENT)) {
+    match file_text.map(|file_text| effective(&file_text, PRESENT)) {
         Ok(Ok(text)) => {
             println!("# {} with each default that holds beside it.", file.display());
             print!("{text}");

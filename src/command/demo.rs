@@ -7,9 +7,9 @@ use std::time::Duration;
 
 use crate::config;
 use crate::control::{self, Running, Settings};
+use crate::net::wall_seconds;
 use crate::observe::Counts;
 
-use super::run::second_signal;
 use super::{FAILED, check};
 
 /// Ports that are tried after the asked one.
@@ -30,7 +30,7 @@ pub(super) fn demo(port: u16) -> u8 {
             );
             println!("    curl -k {url}\n\nCtrl-C ends it.\n");
             report_until_signal(&running);
-            running.stop(second_signal());
+            running.stop(a_signal());
             println!("\nStopped.");
             0
         }
@@ -57,7 +57,7 @@ fn begin(wanted: u16) -> Result<(Running, String), String> {
         Some("demo.key") => Ok(key.clone().into_bytes()),
         _ => Err(io::ErrorKind::NotFound.into()),
     };
-    let read = config::read(Path::new("demo.toml"), &source, check::now());
+    let read = config::read(Path::new("demo.toml"), &source, wall_seconds());
     let (config, _) = read.map_err(|complaints| {
         check::print(&complaints);
         "the demo's own file is wrong, which is our mistake".to_owned()
@@ -157,7 +157,7 @@ fn serve(stream: TcpStream) -> io::Result<()> {
 /// Prints a line whenever something has passed, until a signal comes.
 fn report_until_signal(running: &Running) {
     let mut last = Counts::default();
-    let mut signalled = second_signal();
+    let mut signalled = a_signal();
     while !signalled() {
         let counts = running.counts();
         if counts != last {
@@ -176,4 +176,16 @@ fn report_until_signal(running: &Running) {
         }
         std::thread::park_timeout(Duration::from_millis(250));
     }
+}
+
+/// Tells whether a signal has come since.
+fn a_signal() -> impl FnMut() -> bool {
+    let (told, heard) = std::sync::mpsc::channel();
+    std::thread::spawn(move || {
+        if control::wait_for_signal().is_ok() {
+            // Nobody asks any more if the stop was quicker.
+            let _ = told.send(());
+        }
+    });
+    move || heard.try_recv().is_ok()
 }

@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use crate::config::Config;
 use crate::net::{self, Bind, Listening, Moment, Ticks};
-use crate::observe::say_now;
+use crate::observe::{Seldom, say_now};
 use crate::proxy::{DoorId, Kept};
 
 use super::crew::{Crew, Post};
@@ -35,6 +35,8 @@ pub(super) struct Doors {
     open: HashMap<Place, Door>,
     /// Ports of places that were left, and when.
     left: Vec<(u16, Moment)>,
+    /// When it was last said that a socket could not be handed over.
+    said: Seldom,
 }
 
 #[derive(Debug, Default)]
@@ -147,6 +149,9 @@ impl Doors {
             for (index, socket) in door.sockets.iter_mut().enumerate() {
                 if let Err(error) = socket.hand_to(index % crew.count(), crew, &door.listener) {
                     let address = place.address;
+                    if !self.said.is_time(net::monotonic().0) {
+                        continue;
+                    }
                     say_now(&format!(
                         "{address} is not accepted from by every worker yet: {error}; raise LimitNOFILE"
                     ));

@@ -21,9 +21,12 @@ use super::start::{Refused, Running, Settings, start};
 /// find the same.
 const LOOK_EVERY: Duration = Duration::from_secs(1);
 
-/// How long until certificates that were not taken are tried again: what stood in the way may have
-/// gone.
-const AGAIN_AFTER: Duration = Duration::from_secs(5);
+/// How long until certificates that were not taken are tried again, since what stood in the way may
+/// have gone; each time twice as long.
+const AGAIN_FIRST: Duration = Duration::from_secs(5);
+
+/// And the longest.
+const AGAIN_LAST: Duration = Duration::from_secs(300);
 
 /// What the control thread waits for.
 #[derive(Debug)]
@@ -39,11 +42,19 @@ pub struct Service {
     main: PathBuf,
     snapshot: Snapshot,
     running: Running,
-    /// When certificates are tried again, and why they were not taken.
-    again: Option<(Moment, String)>,
+    /// Certificates that were not taken.
+    again: Option<Again>,
     admin: Option<Admin>,
     events: mpsc::Receiver<Event>,
     sender: mpsc::Sender<Event>,
+}
+
+/// A try that failed.
+#[derive(Debug)]
+struct Again {
+    at: Moment,
+    pause: Duration,
+    why: String,
 }
 
 impl Service {
@@ -113,7 +124,7 @@ impl Service {
     }
 
     fn take(&mut self, disk: Disk) -> Answer {
-        let (config, warnings) = match config::read(&self.main, &disk, seconds_now()) {
+        let (config, warnings) = match config::read(&self.main, &disk, net::wall_seconds()) {
             Ok(read) => read,
             Err(complaints) => {
                 let text =
@@ -141,23 +152,26 @@ impl Service {
         }
     }
 
-    /// A renewed certificate comes into force by itself, with the operator's files as they were.
+    /// A renewed certificate (or page, or authority) comes into force by itself, with the operator's files as they were.
     fn look_at_files(&mut self) {
-        let due = self.again.as_ref().is_some_and(|(at, _)| net::monotonic() >= *at);
-        if !self.snapshot.has_settled_change() && !due {
+        let changed = self.snapshot.has_settled_change();
+        let due = self.again.as_ref().is_some_and(|again| net::monotonic() >= again.at);
+        if !changed && !due {
             return;
         }
         let answer = self.take(self.snapshot.disk());
         if answer.done {
             say_now("changed certificates are in force");
-        } else {
-            let why = answer.text;
-            // Said once, however often it is tried.
-            if self.again.as_ref().is_none_or(|(_, before)| *before != why) {
-                say_now(&format!("changed certificates are not taken, the old ones stay:\n{why}"));
-            }
-            self.again = Some((net::monotonic() + AGAIN_AFTER, why));
+            return;
         }
+        let why = answer.text;
+        let before = self.again.take().filter(|_| !changed);
+        // Said once, however often it is tried.
+        if before.as_ref().is_none_or(|before| before.why != why) {
+            say_now(&format!("changed certificates are not taken, the old ones stay:\n{why}"));
+        }
+        let pause = before.map_or(AGAIN_FIRST, |before| (before.pause * 2).min(AGAIN_LAST));
+        self.again = Some(Again { at: net::monotonic() + pause, pause, why });
     }
 
     /// Listens where the Config in force says.
@@ -177,10 +191,6 @@ impl Service {
             )),
         }
     }
-}
-
-fn seconds_now() -> i64 {
-    i64::try_from(net::wall_micros() / 1_000_000).unwrap_or(i64::MAX)
 }
 
 fn pass_signals_on(events: &mpsc::Sender<Event>) {

@@ -9,22 +9,22 @@ use super::keys::{Key, Kind, Otherwise, Present, children};
 
 /// Text that was read, and the folder that its relative paths start from.
 #[derive(Clone, Debug)]
-pub struct Origin {
+pub struct FileText {
     /// An absolute path.
     pub folder: PathBuf,
     /// TOML that has no complaint.
     pub text: String,
 }
 
-/// One file that means the same as `origin`, wherever it lies: paths are whole, and each default
+/// One file that means the same as `file_text`, wherever it lies: paths are whole, and each default
 /// that could be written is, with `# default` behind it.
 ///
 /// # Errors
 ///
 /// If the text is not TOML.
-pub fn effective(origin: &Origin, present: Present<'_>) -> Result<String, fmt::Error> {
-    let root = DeTable::parse(&origin.text).map_err(|_| fmt::Error)?;
-    let mut writer = Writer { out: String::new(), root: root.get_ref(), origin, present };
+pub fn effective(file_text: &FileText, present: Present<'_>) -> Result<String, fmt::Error> {
+    let root = DeTable::parse(&file_text.text).map_err(|_| fmt::Error)?;
+    let mut writer = Writer { out: String::new(), root: root.get_ref(), file_text, present };
     writer.table("", "", Some(root.get_ref()))?;
     Ok(writer.out)
 }
@@ -32,7 +32,7 @@ pub fn effective(origin: &Origin, present: Present<'_>) -> Result<String, fmt::E
 struct Writer<'w> {
     out: String,
     root: &'w DeTable<'w>,
-    origin: &'w Origin,
+    file_text: &'w FileText,
     present: Present<'w>,
 }
 
@@ -119,7 +119,7 @@ impl Writer<'_> {
 
     /// As it is written, but with whole paths.
     fn value(&self, key: &Key, value: &DeValue<'_>) -> String {
-        let folder = &self.origin.folder;
+        let folder = &self.file_text.folder;
         match (key.kind, value) {
             (Kind::File, DeValue::String(path)) if !key.words.contains(&path.as_ref()) => {
                 quoted(&whole(folder, path))

@@ -41,6 +41,12 @@ pub fn wall_micros() -> u64 {
     u64::try_from(since.as_micros()).unwrap_or(u64::MAX)
 }
 
+/// Whole seconds since 1970, as certificates count them.
+#[must_use]
+pub fn wall_seconds() -> i64 {
+    i64::try_from(wall_micros() / 1_000_000).unwrap_or(i64::MAX)
+}
+
 /// The worker's coarse clock: the moment of its last tick. Deadlines are set and judged by it, so
 /// that they cost no clock reading.
 #[derive(Debug, Default)]

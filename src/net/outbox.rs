@@ -63,9 +63,7 @@ impl<S> Link<S> {
         }
         Ok(())
     }
-}
 
-impl<S> Link<S> {
     /// Nobody will use it again: what was posted goes if it goes now.
     pub(super) fn abandon(&self) {
         if self.holds_posted() && self.send_posted().is_err() {

@@ -26,15 +26,15 @@ const SHARDS: usize = 64;
 /// Bits of an IPv6 address that one customer of a provider has to himself.
 const V6_PREFIX_BITS: u32 = 64;
 
-/// Where a client comes from, as far as it is told apart.
+/// Clients that are not told apart by their addresses.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-enum Origin {
+enum Household {
     V4(u32),
     /// The first half of the address.
     V6(u64),
 }
 
-impl Origin {
+impl Household {
     fn of(address: IpAddr) -> Self {
         match address.to_canonical() {
             IpAddr::V4(v4) => Self::V4(v4.into()),
@@ -46,11 +46,11 @@ impl Origin {
 /// Clients of some of the addresses; on a cache line of its own.
 #[derive(Default)]
 #[repr(align(64))]
-struct Shard(Mutex<HashMap<Origin, u32, RandomState>>);
+struct Shard(Mutex<HashMap<Household, u32, RandomState>>);
 
 impl Shard {
     /// Nothing panics under the lock that could leave a count half changed.
-    fn lock(&self) -> MutexGuard<'_, HashMap<Origin, u32, RandomState>> {
+    fn lock(&self) -> MutexGuard<'_, HashMap<Household, u32, RandomState>> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -92,25 +92,25 @@ fn enter(count: &AtomicUsize, most: usize) -> bool {
 }
 
 impl Crowd {
-    fn shard(&self, origin: Origin) -> &Shard {
-        let index = self.hasher.hash_one(origin) as usize % SHARDS;
+    fn shard(&self, household: Household) -> &Shard {
+        let index = self.hasher.hash_one(household) as usize % SHARDS;
         &self.shards[index]
     }
 
-    fn enter_from(&self, origin: Origin, most: u32) -> bool {
-        let mut counts = self.shard(origin).lock();
-        let count = counts.entry(origin).or_insert(0);
+    fn enter_from(&self, household: Household, most: u32) -> bool {
+        let mut counts = self.shard(household).lock();
+        let count = counts.entry(household).or_insert(0);
         let fits = *count < most;
         *count += u32::from(fits);
         fits
     }
 
-    fn leave_from(&self, origin: Origin) {
-        let mut counts = self.shard(origin).lock();
-        if let Some(count) = counts.get_mut(&origin) {
+    fn leave_from(&self, household: Household) {
+        let mut counts = self.shard(household).lock();
+        if let Some(count) = counts.get_mut(&household) {
             *count -= 1;
             if *count == 0 {
-                counts.remove(&origin);
+                counts.remove(&household);
             }
         }
     }
@@ -128,7 +128,7 @@ pub(super) struct Bounds {
 pub(super) struct Seat {
     shared: Arc<Shared>,
     /// `None`: one who is only told that there is no place.
-    origin: Option<Origin>,
+    household: Option<Household>,
 }
 
 impl Seat {
@@ -141,28 +141,28 @@ impl Seat {
         trouble: Option<ProxyFault>,
     ) -> Option<(Self, Option<Failure>)> {
         let crowd = &shared.crowd;
-        let origin = Origin::of(address);
+        let household = Household::of(address);
         let failure = if let Some(fault) = trouble {
             Failure::Proxy(fault)
         } else if !enter(&crowd.clients, bounds.clients_max) {
             Failure::Proxy(ProxyFault::TooManyClients)
-        } else if crowd.enter_from(origin, bounds.per_address_max) {
-            return Some((Self { shared: Arc::clone(shared), origin: Some(origin) }, None));
+        } else if crowd.enter_from(household, bounds.per_address_max) {
+            return Some((Self { shared: Arc::clone(shared), household: Some(household) }, None));
         } else {
             crowd.clients.fetch_sub(1, Ordering::Relaxed);
             Failure::Client(ClientFault::TooManyFromAddress)
         };
         enter(&crowd.told, TOLD_MAX)
-            .then(|| (Self { shared: Arc::clone(shared), origin: None }, Some(failure)))
+            .then(|| (Self { shared: Arc::clone(shared), household: None }, Some(failure)))
     }
 }
 
 impl Drop for Seat {
     fn drop(&mut self) {
         let crowd = &self.shared.crowd;
-        match self.origin {
-            Some(origin) => {
-                crowd.leave_from(origin);
+        match self.household {
+            Some(household) => {
+                crowd.leave_from(household);
                 crowd.clients.fetch_sub(1, Ordering::Relaxed);
             }
             None => {
@@ -196,7 +196,7 @@ mod tests {
 
     #[track_caller]
     fn check(left: &str, right: &str, same: bool) {
-        let of = |text: &str| Origin::of(text.parse().unwrap());
+        let of = |text: &str| Household::of(text.parse().unwrap());
         assert_eq!(of(left) == of(right), same, "{left} {right}");
     }
 
@@ -226,19 +226,19 @@ mod tests {
                         dice ^= dice << 13;
                         dice ^= dice >> 17;
                         dice ^= dice << 5;
-                        let origin = dice % 3;
-                        if held.len() < 4 && crowd.enter_from(Origin::V4(origin), MOST) {
-                            let before = now[origin as usize].fetch_add(1, Ordering::SeqCst);
+                        let household = dice % 3;
+                        if held.len() < 4 && crowd.enter_from(Household::V4(household), MOST) {
+                            let before = now[household as usize].fetch_add(1, Ordering::SeqCst);
                             assert!(before < MOST as usize);
-                            held.push(origin);
-                        } else if let Some(origin) = held.pop() {
-                            now[origin as usize].fetch_sub(1, Ordering::SeqCst);
-                            crowd.leave_from(Origin::V4(origin));
+                            held.push(household);
+                        } else if let Some(household) = held.pop() {
+                            now[household as usize].fetch_sub(1, Ordering::SeqCst);
+                            crowd.leave_from(Household::V4(household));
                         }
                     }
-                    for origin in held {
-                        now[origin as usize].fetch_sub(1, Ordering::SeqCst);
-                        crowd.leave_from(Origin::V4(origin));
+                    for household in held {
+                        now[household as usize].fetch_sub(1, Ordering::SeqCst);
+                        crowd.leave_from(Household::V4(household));
                     }
                 });
             }

@@ -145,6 +145,8 @@ async fn receive_head<M: Machine>(
     }
     let room = inbox.room_left();
     match upstream.take(inbox, room) {
+        // Said before the request has left us, so it answers nobody's.
+        Ok(Took::Bytes(_)) if upstream.socket().holds_posted() => Err(NoAnswer::Nothing),
         Ok(Took::Bytes(_)) => {
             if exchange.progress.first_byte.get().is_none() {
                 exchange.progress.first_byte.set(Some(exchange.worker.machine.now()));

@@ -10,7 +10,7 @@ use crate::net::{Block, Machine, Moment, SMALL_BYTES};
 use crate::observe::{Record, Text};
 use crate::pool::settings::{PoolId, Timeouts};
 use crate::site::{
-    self, Action, ErrorPages, ErrorsId, Found, Rule, RuleId, Site, SiteId, TermsId, Way,
+    self, Action, Brief, ErrorPages, ErrorsId, Found, Rule, RuleId, Site, SiteId, TermsId,
 };
 
 use super::client::Client;
@@ -162,21 +162,21 @@ fn decide<M: Machine>(
         None => Found::NoSite,
     };
     let (site, kind, errors) = match found {
-        Found::Rule { site, rule, way, names } => {
+        Found::Rule { site, rule, brief, names } => {
             record.note(Text::Site, names.site);
             record.note(Text::Rule, names.rule);
-            let guarded = way.terms.guarded.then_some(site);
-            if let Some(failure) = refusal(client, view, head, (guarded, &way.terms.limits)) {
+            let guarded = brief.terms.guarded.then_some(site);
+            if let Some(failure) = refusal(client, view, head, (guarded, &brief.terms.limits)) {
                 let kind = ReplyKind::Failure(failure);
-                return reply_with(view, head, (record, begun), kind, way.terms.errors);
+                return reply_with(view, head, (record, begun), kind, brief.terms.errors);
             }
-            if let Some(pool) = way.pool
+            if let Some(pool) = brief.pool
                 && !is_misdirected(client, view, names.site_id)
                 && head.max_forwards != Some(0)
             {
-                return forward(client, view, (way, pool), head, record, begun);
+                return forward(client, view, (brief, pool), head, record, begun);
             }
-            (Some(names.site_id), reply_kind(head, rule), way.terms.errors)
+            (Some(names.site_id), reply_kind(head, rule), brief.terms.errors)
         }
         Found::NoRule(site) => {
             record.note(Text::Site, site.name.as_bytes());
@@ -273,19 +273,19 @@ fn https_location(head: &RequestHead<'_, '_>, port: u16) -> String {
 fn forward<M: Machine>(
     client: &Client<M>,
     view: &View,
-    (way, pool): (Way<'_>, PoolId),
+    (brief, pool): (Brief<'_>, PoolId),
     head: &RequestHead<'_, '_>,
     record: Box<Record>,
     begun: Moment,
 ) -> Judged {
     let request = head.facts;
-    let body_bytes_max = way.terms.limits.body_bytes_max.unwrap_or(u64::MAX);
+    let body_bytes_max = brief.terms.limits.body_bytes_max.unwrap_or(u64::MAX);
     if matches!(request.framing, Framing::Length(length) if length > body_bytes_max) {
         let kind = failed(ClientFault::BodyTooLong);
-        let (view, errors) = (view.clone(), way.terms.errors);
+        let (view, errors) = (view.clone(), brief.terms.errors);
         return Judged::Reply(Reply { view, request, record, begun, kind, errors });
     }
-    let (policy, mut extra) = forwarded_fields(client, way.terms.forwarded, head);
+    let (policy, mut extra) = forwarded_fields(client, brief.terms.forwarded, head);
     if let Some(hops) = head.max_forwards {
         extra += &format!("Max-Forwards: {}\r\n", hops.saturating_sub(1));
     }
@@ -297,7 +297,7 @@ fn forward<M: Machine>(
     Judged::Forward(Plan {
         view: view.clone(),
         pool,
-        terms: way.terms_id,
+        terms: brief.terms_id,
         request,
         head: out,
         record,

@@ -229,33 +229,37 @@ impl<S: Socket> Stream<S> {
     /// touched only if it does not take all at once.
     pub(super) async fn give_all(
         &self,
-        mut bytes: &[u8],
+        bytes: &[u8],
         alarm: &Alarm,
         (which, patience): (Which, Duration),
     ) -> Result<(), Broken> {
-        loop {
-            let given = self.give(bytes)?;
-            bytes = bytes.get(given..).unwrap_or_default();
-            if bytes.is_empty() && self.flush()? {
-                return Ok(());
-            }
-            if given == 0 || bytes.is_empty() {
-                alarm.set(which, patience);
-                alarm.until(which, |cx| self.socket.poll_writable(cx)).await?;
-            }
-        }
+        self.give_waiting(bytes, async |_| {
+            alarm.set(which, patience);
+            Ok(alarm.until(which, |cx| self.socket.poll_writable(cx)).await?)
+        })
+        .await
     }
 
     /// The same to a client, whose `pace` is judged. Who takes some of what the kernel holds is not
     /// silent, though the kernel may ask for more only when much of that has gone.
     pub(super) async fn give_paced(
         &self,
-        mut bytes: &[u8],
+        bytes: &[u8],
         alarm: &Alarm,
         patience: (Which, Duration),
         pace: &Pace,
     ) -> Result<(), Broken> {
         pace.add(bytes.len());
+        self.give_waiting(bytes, async |left| self.until_taken(left, alarm, patience, pace).await)
+            .await
+    }
+
+    /// Gives all of `bytes`; where the peer takes no more, `wait` is told how many are left.
+    async fn give_waiting(
+        &self,
+        mut bytes: &[u8],
+        wait: impl AsyncFn(usize) -> Result<(), Broken>,
+    ) -> Result<(), Broken> {
         loop {
             let given = self.give(bytes)?;
             bytes = bytes.get(given..).unwrap_or_default();
@@ -263,7 +267,7 @@ impl<S: Socket> Stream<S> {
                 return Ok(());
             }
             if given == 0 || bytes.is_empty() {
-                self.until_taken(bytes.len(), alarm, patience, pace).await?;
+                wait(bytes.len()).await?;
             }
         }
     }

@@ -75,7 +75,7 @@ pub struct WorkerEnds {
 pub struct WriterEnds {
     /// Records to be written.
     pub full: Consumer<Box<Record>>,
-    /// Records to be used again.
+    /// Records to be used again; emptied, since that is no work for a worker.
     pub empty: Producer<Box<Record>>,
 }
 

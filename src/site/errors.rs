@@ -27,7 +27,7 @@ impl ErrorPages {
     }
 }
 
-/// A page, cut at its placeholders.
+/// A page, cut where the number of the request and the status go.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ErrorPage {
     /// The `Content-Type` field.
@@ -42,9 +42,8 @@ enum Piece {
     Status,
 }
 
-/// What stands for what. Anything else in braces is the page's own.
-const PLACEHOLDERS: [(&str, Piece); 2] =
-    [("{request_id}", Piece::RequestId), ("{status}", Piece::Status)];
+/// What stands for what in the operator's text. Anything else in braces is the page's own.
+const MARKS: [(&str, Piece); 2] = [("{request_id}", Piece::RequestId), ("{status}", Piece::Status)];
 
 impl ErrorPage {
     /// Cuts a page's text at `{request_id}` and `{status}`.
@@ -53,7 +52,7 @@ impl ErrorPage {
         let mut pieces = Vec::new();
         let mut rest = text;
         loop {
-            let marks = PLACEHOLDERS
+            let marks = MARKS
                 .iter()
                 .filter_map(|(mark, piece)| rest.find(mark).map(|at| (at, mark.len(), piece)));
             let Some((at, length, piece)) = marks.min_by_key(|(at, ..)| *at) else { break };
@@ -94,7 +93,7 @@ mod tests {
     }
 
     #[test]
-    fn placeholders() {
+    fn marks_are_replaced_and_other_braces_stay() {
         check("", "");
         check("no more", "no more");
         check("{status}", "503");

@@ -19,7 +19,7 @@ use crate::pool::settings::{PoolId, Timeouts};
 pub use admission::{Admission, Prefix, PrefixFault};
 pub use errors::{ErrorPage, ErrorPages, ErrorsId};
 pub use path::PathFault;
-pub use table::{Found, Names, RedirectDraft, RuleDraft, SiteDraft, Table, TermsId, Way};
+pub use table::{Brief, Found, Names, RedirectDraft, RuleDraft, SiteDraft, Table, TermsId};
 
 /// Names a Listener.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]

@@ -29,7 +29,7 @@ pub enum Found<'t> {
         /// The Rule; to read it costs a wait for memory that most requests do without.
         rule: &'t Rule,
         /// What most requests need of it.
-        way: Way<'t>,
+        brief: Brief<'t>,
         /// What both are called.
         names: Names<'t>,
     },
@@ -54,7 +54,7 @@ pub struct Names<'t> {
 
 /// What is done under a Rule, from memory that the look-up has just read.
 #[derive(Clone, Copy, Debug)]
-pub struct Way<'t> {
+pub struct Brief<'t> {
     /// Where requests go, if the Rule forwards them.
     pub pool: Option<PoolId>,
     /// What holds for an Exchange.
@@ -71,8 +71,8 @@ pub struct TermsId(u32);
 #[derive(Debug, Default)]
 pub struct Table {
     hosts: Box<[HostSlot]>,
-    /// Per Site, its [`RuleSlot`]s, its name, the name and way of its Rule for `/`, its public
-    /// names, then its paths, each with the name and way of its Rule: one or two pages.
+    /// Per Site, its [`RuleSlot`]s, its name, the name and brief of its Rule for `/`, its public
+    /// names, then its paths, each with the name and brief of its Rule: one or two pages.
     blocks: Box<[u8]>,
     /// Few, and so in the nearest cache.
     terms: Box<[Arc<Terms>]>,
@@ -212,20 +212,20 @@ impl Table {
         let Some(rule) = self.rules.get(decided.rule as usize) else {
             return Found::NoRule(site);
         };
-        let (name, way) = self.text(decided.name as usize);
+        let (name, brief) = self.text(decided.name as usize);
         let names =
             Names { site_id: SiteId(view.site), site: self.text(view.texts()).0, rule: name };
-        let Some(way) = self.way(way) else { return Found::NoRule(site) };
-        Found::Rule { site, rule, way, names }
+        let Some(brief) = self.brief(brief) else { return Found::NoRule(site) };
+        Found::Rule { site, rule, brief, names }
     }
 
-    /// The way that stands at `start` of all blocks, behind the name of its Rule.
-    fn way(&self, start: usize) -> Option<Way<'_>> {
+    /// The brief that stands at `start` of all blocks, behind the name of its Rule.
+    fn brief(&self, start: usize) -> Option<Brief<'_>> {
         let (pool, rest) = self.blocks.get(start..)?.split_first_chunk()?;
         let terms_id = TermsId(u32::from_le_bytes(*rest.first_chunk()?));
         let terms = self.terms.get(terms_id.0 as usize)?;
         let pool = u32::from_le_bytes(*pool);
-        Some(Way { pool: (pool != NO_POOL).then_some(PoolId(pool)), terms, terms_id })
+        Some(Brief { pool: (pool != NO_POOL).then_some(PoolId(pool)), terms, terms_id })
     }
 
     /// The terms that an Exchange began with; ids come from the same Table.

@@ -51,12 +51,12 @@ fn draft(site: Site, paths: &[&str]) -> SiteDraft {
 
 fn show(found: Found<'_>) -> String {
     match found {
-        Found::Rule { site, rule, way, names } => {
+        Found::Rule { site, rule, brief, names } => {
             let pool = match rule.action {
                 Action::Forward(pool) => Some(pool),
                 _ => None,
             };
-            assert_eq!((way.pool, way.terms), (pool, &*rule.terms));
+            assert_eq!((brief.pool, brief.terms), (pool, &*rule.terms));
             assert_eq!(names.site_id, site.id);
             assert_eq!(names.site, site.name.as_bytes());
             assert_eq!(names.rule, rule.name.as_bytes());

@@ -68,20 +68,22 @@ fn the_last_answer_of_a_slow_client_that_has_ended_its_direction_is_whole() {
     assert!(cut.is_empty(), "(requests, missing bytes): {cut:?}");
 }
 
+/// A file with one listener more, on port `more`; every request gets 410.
+fn with_listener(name: &str, more: u16, origin: u16) -> String {
+    format!(
+        "[pool.origin]\nservers = [\"127.0.0.1:{origin}\"]\n[listener.{name}]\nport = {more}\n\
+         [site.a]\nnames = [\"a.test\"]\nlisteners = [\"http\", \"https\", \"{name}\"]\n\
+         certificate = \"a\"\n[[site.a.rule]]\npath = \"/\"\nrefuse = 410\n"
+    )
+}
+
 /// The place stays, its listener gets another name: nobody who connects is sent away.
 #[test]
 fn a_renamed_listener_answers_everybody() {
     let origin = Origin::new();
     let gatehouse = Gatehouse::publish(&[origin.port()], "");
     let more = free_port();
-    let file = |name: &str| {
-        format!(
-            "[pool.origin]\nservers = [\"127.0.0.1:{}\"]\n[listener.{name}]\nport = {more}\n\
-             [site.a]\nnames = [\"a.test\"]\nlisteners = [\"http\", \"https\", \"{name}\"]\n\
-             certificate = \"a\"\n[[site.a.rule]]\npath = \"/\"\nrefuse = 410\n",
-            origin.port()
-        )
-    };
+    let file = |name: &str| with_listener(name, more, origin.port());
     gatehouse.change(&file("zero"));
     let (over, lost, answered) = (AtomicBool::new(false), AtomicUsize::new(0), AtomicUsize::new(0));
     thread::scope(|scope| {
@@ -165,14 +167,7 @@ fn an_open_connection_outlives_the_new_name_of_its_listener() {
     let origin = Origin::new();
     let gatehouse = Gatehouse::publish(&[origin.port()], "");
     let more = free_port();
-    let file = |name: &str| {
-        format!(
-            "[pool.origin]\nservers = [\"127.0.0.1:{}\"]\n[listener.{name}]\nport = {more}\n\
-             [site.a]\nnames = [\"a.test\"]\nlisteners = [\"http\", \"https\", \"{name}\"]\n\
-             certificate = \"a\"\n[[site.a.rule]]\npath = \"/\"\nrefuse = 410\n",
-            origin.port()
-        )
-    };
+    let file = |name: &str| with_listener(name, more, origin.port());
     gatehouse.change(&file("one"));
     let mut client = Wire::plain(TcpStream::connect(("127.0.0.1", more)).unwrap());
     client.send("GET / HTTP/1.1\r\nHost: a.test\r\n\r\n");

@@ -4,7 +4,7 @@ use toml::{Table, Value};
 
 use super::*;
 use crate::document::keys::{Key, Kind, Otherwise, Present, patterns, schema};
-use crate::document::{Origin, effective};
+use crate::document::{FileText, effective};
 
 const PRESENT: Present<'static> = Present { key: &is_available, word: &is_available_word };
 
@@ -45,7 +45,7 @@ access = "json:./access.log"
 fn printed(text: &str) -> (String, String, String) {
     let folder = PathBuf::from(FOLDER);
     let main = folder.join("main.toml");
-    let print = effective(&Origin { folder, text: text.to_string() }, PRESENT).unwrap();
+    let print = effective(&FileText { folder, text: text.to_string() }, PRESENT).unwrap();
     let meant = |text: &str| {
         let files = HashMap::from([(main.clone(), text.as_bytes().to_vec())]);
         let (config, _) =

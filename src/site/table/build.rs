@@ -112,7 +112,7 @@ impl Builder {
         Label { name: draft.name.clone(), pool, terms }
     }
 
-    /// A Rule's name with its way behind it.
+    /// A Rule's name with its brief behind it.
     fn labelled(&mut self, label: &Label) {
         self.text(&label.name);
         self.blocks.extend_from_slice(&label.pool.to_le_bytes());
