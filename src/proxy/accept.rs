@@ -223,7 +223,7 @@ async fn serve_client<M: Machine>(
     let Some((stream, presented)) = shaken else {
         return;
     };
-    let client = Client {
+    let mut client = Client {
         worker,
         stream,
         alarm,

@@ -224,7 +224,7 @@ fn read_head<M: Machine>(
 async fn give<M: Machine>(exchange: &Exchange<'_, M>, bytes: &[u8]) -> Result<(), NoAnswer> {
     let patience = (Which::Upstream, exchange.timeouts.client_write_idle);
     let (client, pace) = (exchange.client, &exchange.taking);
-    let given = client.give_paced(bytes, exchange.alarm, patience, pace).await;
+    let given = client.give_paced(bytes, exchange.alarm, patience, Some(pace)).await;
     note_given(exchange, bytes.len(), given)
 }
 

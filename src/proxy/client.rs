@@ -80,7 +80,7 @@ enum NoHead {
 
 impl<M: Machine> Client<M> {
     /// The whole life of the connection after its handshake.
-    pub(super) async fn serve(mut self) {
+    pub(super) async fn serve(&mut self) {
         let mut first = true;
         loop {
             let after = match self.next_head(first).await {
@@ -275,7 +275,7 @@ impl<M: Machine> Client<M> {
     }
 
     /// Ends our direction, then reads and forgets what still comes, within bounds.
-    async fn linger(mut self) {
+    async fn linger(&mut self) {
         self.pins.clear();
         self.stream.end();
         self.alarm.set(Which::Client, LINGER);

@@ -231,43 +231,37 @@ impl<S: Socket> Stream<S> {
         &self,
         bytes: &[u8],
         alarm: &Alarm,
-        (which, patience): (Which, Duration),
+        patience: (Which, Duration),
     ) -> Result<(), Broken> {
-        self.give_waiting(bytes, async |_| {
-            alarm.set(which, patience);
-            Ok(alarm.until(which, |cx| self.socket.poll_writable(cx)).await?)
-        })
-        .await
+        self.give_paced(bytes, alarm, patience, None).await
     }
 
-    /// The same to a client, whose `pace` is judged. Who takes some of what the kernel holds is not
-    /// silent, though the kernel may ask for more only when much of that has gone.
+    /// The same; a client's `pace` is judged. Who takes some of what the kernel holds is not silent
+    /// then, though the kernel may ask for more only when much of that has gone.
     pub(super) async fn give_paced(
         &self,
-        bytes: &[u8],
-        alarm: &Alarm,
-        patience: (Which, Duration),
-        pace: &Pace,
-    ) -> Result<(), Broken> {
-        pace.add(bytes.len());
-        self.give_waiting(bytes, async |left| self.until_taken(left, alarm, patience, pace).await)
-            .await
-    }
-
-    /// Gives all of `bytes`; where the peer takes no more, `wait` is told how many are left.
-    async fn give_waiting(
-        &self,
         mut bytes: &[u8],
-        wait: impl AsyncFn(usize) -> Result<(), Broken>,
+        alarm: &Alarm,
+        (which, patience): (Which, Duration),
+        pace: Option<&Pace>,
     ) -> Result<(), Broken> {
+        if let Some(pace) = pace {
+            pace.add(bytes.len());
+        }
         loop {
             let given = self.give(bytes)?;
             bytes = bytes.get(given..).unwrap_or_default();
             if bytes.is_empty() && self.flush()? {
                 return Ok(());
             }
-            if given == 0 || bytes.is_empty() {
-                wait(bytes.len()).await?;
+            if given > 0 && !bytes.is_empty() {
+                continue;
+            }
+            if let Some(pace) = pace {
+                self.until_taken(bytes.len(), alarm, (which, patience), pace).await?;
+            } else {
+                alarm.set(which, patience);
+                alarm.until(which, |cx| self.socket.poll_writable(cx)).await?;
             }
         }
     }

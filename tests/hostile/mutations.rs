@@ -343,7 +343,12 @@ fn judge(
             read.push(seen);
         }
         if answer.is_own() {
-            if answer.status != 421 || is_published(&request.host) {
+            let of_our_own = match (is_published(&request.host), request.ends_here) {
+                (false, _) => Some(421),
+                (true, true) => Some(200),
+                (true, false) => None,
+            };
+            if of_our_own != Some(answer.status) {
                 return Err(format!("[{}] got {} of our own", request.seen, answer.status));
             }
             if !request.bodiless {

@@ -22,6 +22,8 @@ pub(crate) struct Request {
     pub(crate) bodiless: bool,
     /// It may log its connection in.
     pub(crate) owns: bool,
+    /// It is for the next proxy, and we are that (RFC 9110 section 7.6.2).
+    pub(crate) ends_here: bool,
 }
 
 impl Request {
@@ -115,6 +117,7 @@ pub(crate) fn read(bytes: &[u8], dice: &mut Dice) -> Reading {
             bytes: out,
             owns: head.facts.credential == Credential::Connection,
             bodiless: matches!(head.facts.framing, Framing::None | Framing::Length(0)),
+            ends_here: head.max_forwards == Some(0),
         });
         rest = &rest[head.bytes + used..];
         // What follows an upgrade belongs to the other protocol.
