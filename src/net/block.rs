@@ -199,6 +199,19 @@ impl Block {
         self.end += bytes.len();
     }
 
+    /// The same bytes in the smallest block that has room for as many again: a peer that has begun to
+    /// say something may take its time with the rest.
+    #[must_use]
+    pub fn fitted(self) -> Self {
+        let size = size_for(self.len() * 2);
+        if size >= self.bytes.len() {
+            return self;
+        }
+        let mut smaller = Self::lend(size);
+        smaller.put(self.filled());
+        smaller
+    }
+
     /// Makes room for `count` more bytes: first by moving the filled ones to the front, then by
     /// growing to the next size.
     pub fn reserve(&mut self, count: usize) {
@@ -265,6 +278,18 @@ mod tests {
             block.filled()[SMALL_BYTES - 11..],
             [[1; 1].as_slice(), &[2; 10], &[3]].concat()
         );
+    }
+
+    #[test]
+    fn a_little_waits_in_a_small_block() {
+        for (length, size) in [(0, HEAD_BYTES), (1024, HEAD_BYTES), (1025, SMALL_BYTES)] {
+            let mut block = Block::bulk();
+            block.put(&[5; 7]);
+            block.put(&vec![9; length]);
+            block.consume(7);
+            let block = block.fitted();
+            assert_eq!((block.filled(), block.bytes.len()), (vec![9; length].as_slice(), size));
+        }
     }
 
     #[test]

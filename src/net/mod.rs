@@ -92,6 +92,9 @@ pub trait Socket: 'static {
     /// Bytes that were sent and that the peer's machine has not acknowledged. Costs a system call.
     fn unsent(&self) -> u64;
 
+    /// About how many bytes [`Socket::send`] would take now. Costs a system call.
+    fn room(&self) -> usize;
+
     /// How a connect ended, asked once after [`Socket::poll_writable`].
     ///
     /// # Errors

@@ -1,7 +1,7 @@
 //! System calls that the libraries we use do not wrap as we need them.
 #![expect(
     unsafe_code,
-    reason = "borrowing a descriptor by its number, and a count that no library asks for"
+    reason = "borrowing a descriptor by its number, and counts that no library asks for"
 )]
 
 use std::io;
@@ -47,6 +47,26 @@ pub(super) fn unsent(fd: RawFd) -> u64 {
     // is no socket makes it fail.
     let told = unsafe { libc::ioctl(fd, libc::TIOCOUTQ, &raw mut count) };
     if told == 0 { u64::try_from(count).unwrap_or(0) } else { 0 }
+}
+
+/// Positions in what `SO_MEMINFO` tells (linux/sock_diag.h).
+const MEMINFO_SNDBUF: usize = 3;
+const MEMINFO_WMEM_QUEUED: usize = 5;
+const MEMINFO_COUNT: usize = 9;
+
+/// What is left of the socket's send buffer, in the kernel's count, which is above that of the bytes
+/// in it; all there is in the world if the kernel does not tell.
+pub(super) fn room(fd: RawFd) -> usize {
+    let mut told = [0_u32; MEMINFO_COUNT];
+    let mut length = libc::socklen_t::try_from(size_of_val(&told)).unwrap_or(0);
+    let into = told.as_mut_ptr().cast();
+    // SAFETY: the kernel writes `length` bytes at most, which is the size of `told`.
+    let answer =
+        unsafe { libc::getsockopt(fd, libc::SOL_SOCKET, libc::SO_MEMINFO, into, &raw mut length) };
+    if answer != 0 {
+        return usize::MAX;
+    }
+    told[MEMINFO_SNDBUF].saturating_sub(told[MEMINFO_WMEM_QUEUED]) as usize
 }
 
 /// The descriptor of a socket whose owner is alive as long as `owner` is borrowed.

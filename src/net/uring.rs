@@ -295,6 +295,10 @@ impl Socket for UringSocket {
         sys::unsent(self.link.fd)
     }
 
+    fn room(&self) -> usize {
+        sys::room(self.link.fd)
+    }
+
     fn connect_result(&self) -> io::Result<()> {
         let error = getsockopt(self, sockopt::SocketError)?;
         if error == 0 { Ok(()) } else { Err(io::Error::from_raw_os_error(error)) }

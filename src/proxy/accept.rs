@@ -11,7 +11,7 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 
 use crate::exchange::{Failure, ProxyFault};
-use crate::net::{Acceptor, Block, Listening, Machine, Ring, Socket, UringSocket};
+use crate::net::{Acceptor, Block, Listening, Machine, Reserved, Ring, Socket, UringSocket};
 use crate::site::Listener;
 use crate::tls::Presented;
 
@@ -31,6 +31,10 @@ const ENDING_BATCHES: usize = 4096 / BATCH_MAX;
 
 /// How long the handshake of a client may take that will be refused.
 const REFUSED_HANDSHAKE: Duration = Duration::from_secs(2);
+
+/// Memory that a client takes up beside blocks and its TLS session. Measured: 4.4 KiB while it is idle,
+/// 5.3 with an upstream connection on which its answer is awaited.
+const CLIENT_BYTES: u32 = 6 * 1024;
 
 /// Descriptors kept aside, so that clients beyond the limit can be told so.
 const SPARES: usize = 8;
@@ -184,6 +188,7 @@ fn begin(
     // Who is not even told so just sees its connection end.
     let Some((seat, refused)) = taken else { return };
     worker.counters.clients.add(1);
+    let room = Reserved::new(CLIENT_BYTES);
     let served = Rc::clone(worker);
     worker.machine.spawn(async move {
         let story = pin!(serve_client(Rc::clone(&served), door, socket, peer, refused));
@@ -192,7 +197,7 @@ fn begin(
             served.shared.notices.say(&peer.to_string(), "a panic of ours ended this connection");
         }
         served.counters.clients_ended.add(1);
-        drop((seat, spare));
+        drop((seat, spare, room));
     });
 }
 

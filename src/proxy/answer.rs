@@ -6,7 +6,7 @@ use crate::http::{
     AnswerPolicy, Chunked, Framing, HeadLimits, Malformed, OutgoingBody, Parsed, ResponseFacts,
     ResponseTo, Slots, Version, chunk_size_line, may_decide, parse_response, write_response_with,
 };
-use crate::net::{BULK_BYTES, Block, Machine, SMALL_BYTES, Socket};
+use crate::net::{Block, Machine, Socket};
 
 use super::alarm::Which;
 use super::forward::Exchange;
@@ -79,6 +79,9 @@ pub(super) async fn answer<M: Machine>(exchange: &Exchange<'_, M>) -> Result<Ans
     let mut body = Body::of(&head);
     let keep_client = head.policy.keep_alive;
     begin(exchange, &mut body, head, &mut rest).await?;
+    if rest.is_empty() {
+        rest = Block::none();
+    }
     while !body.is_whole() {
         relay_piece(exchange, &mut body, &mut rest).await?;
     }
@@ -247,8 +250,15 @@ fn note_given<M: Machine>(
             exchange.progress.bytes_out.set(so_far + length as u64);
             Ok(())
         }
-        Err(Broken::TimedOut) => Err(ClientFault::SlowReader.into()),
-        Err(Broken::Socket(_) | Broken::Tls(_)) => Err(ClientFault::Left.into()),
+        Err(broken) => Err(no_taker(broken)),
+    }
+}
+
+/// Why the client takes no more.
+fn no_taker(broken: Broken) -> NoAnswer {
+    match broken {
+        Broken::TimedOut => ClientFault::SlowReader.into(),
+        Broken::Socket(_) | Broken::Tls(_) => ClientFault::Left.into(),
     }
 }
 
@@ -373,6 +383,7 @@ async fn relay_piece<M: Machine>(
     body: &mut Body,
     rest: &mut Block,
 ) -> Result<(), NoAnswer> {
+    until_room(exchange).await?;
     let (mut block, ended) = receive(exchange, body).await?;
     if ended {
         body.end(exchange.upstream.ended_properly())?;
@@ -389,7 +400,14 @@ async fn relay_piece<M: Machine>(
     give(exchange, block.filled()).await
 }
 
-/// Waits for body bytes and takes them; whether the server has ended instead.
+/// A client that does not take what it has been given is waited for without a block.
+async fn until_room<M: Machine>(exchange: &Exchange<'_, M>) -> Result<(), NoAnswer> {
+    let patience = (Which::Upstream, exchange.timeouts.client_write_idle);
+    let room = exchange.client.until_room(exchange.alarm, patience, &exchange.taking).await;
+    room.map_err(no_taker)
+}
+
+/// Waits for body bytes and takes a piece of them; whether the server has ended instead.
 async fn receive<M: Machine>(
     exchange: &Exchange<'_, M>,
     body: &Body,
@@ -403,14 +421,14 @@ async fn receive<M: Machine>(
             let slow = UpstreamFault::SlowBody;
             return Err(if left { ClientFault::Left.into() } else { slow.into() });
         }
-        let expected = body.expected();
-        let mut block = if expected < SMALL_BYTES { Block::small() } else { Block::bulk() };
+        let piece = exchange.taking.piece();
+        let mut block = Block::with_room(body.expected().min(piece));
         let mut most = block.room_left();
         if body.chunked {
             block.leave_front(CHUNK_FRONT);
-            most = BULK_BYTES - CHUNK_FRONT - CHUNK_BACK;
+            most -= CHUNK_FRONT + CHUNK_BACK;
         }
-        match upstream.take(&mut block, most) {
+        match upstream.take(&mut block, most.min(piece)) {
             Ok(Took::Bytes(_)) => return Ok((block, false)),
             Ok(Took::Nothing) => {}
             Ok(Took::End) => return Ok((block, true)),

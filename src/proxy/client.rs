@@ -29,6 +29,9 @@ const LINGER: Duration = Duration::from_secs(2);
 /// How much is read and thrown away meanwhile.
 const LINGER_BYTES_MAX: usize = 1024 * 1024;
 
+/// Room for the next part of a head.
+const READ_LEAST: usize = 4 * 1024;
+
 /// How long a client that will be refused anyway may take for its first head.
 const REFUSED_HEAD: Duration = Duration::from_secs(2);
 
@@ -139,13 +142,14 @@ impl<M: Machine> Client<M> {
                         Judged::NeedMore => {}
                         judged => {
                             // A connection that waits for its answer owns no buffer either.
-                            self.inbox = Some(inbox).filter(|inbox| !inbox.is_empty());
+                            let ahead = Some(inbox).filter(|inbox| !inbox.is_empty());
+                            self.inbox = ahead.map(Block::fitted);
                             return Ok(judged);
                         }
                     }
                 }
                 seen = inbox.len();
-                self.inbox = Some(inbox);
+                self.inbox = Some(inbox.fitted());
             }
             // The time for a head runs from its first byte, also from the first byte of the record
             // that it will be in, and is not given anew.
@@ -182,15 +186,14 @@ impl<M: Machine> Client<M> {
             Err(_) => return Err(if begun { NoHead::Slow } else { NoHead::Ended }),
         }
         let inbox = self.inbox.get_or_insert_with(Block::small);
-        if inbox.room_left() == 0 {
-            // Bounded: the parser refuses a head past `head_bytes_max`.
-            inbox.reserve(inbox.len());
-        }
+        // Bounded: the parser refuses a head past `head_bytes_max`.
+        inbox.reserve(inbox.len().max(READ_LEAST));
         let room = inbox.room_left();
         match self.stream.take(inbox, room) {
             Ok(Took::Bytes(_)) => Ok(()),
             Ok(Took::Nothing) => {
                 self.give_up_empty_inbox();
+                self.stream.wait_small();
                 Ok(())
             }
             Ok(Took::End) | Err(_) => Err(NoHead::Ended),

@@ -1,10 +1,14 @@
 //! How fast a client sends or takes a body, over the time in which it is the one who is waited
 //! for. What the server needs is not counted: a client whose bytes lie ready is never slow.
+//!
+//! It also says how much a client is given at once. A client that takes little may make the kernel
+//! take little, whatever room that says to have (a window of a few bytes makes packets of a few
+//! bytes), and what the kernel does not take is held by us.
 
 use std::cell::Cell;
 use std::time::Duration;
 
-use crate::net::{Moment, Ticks};
+use crate::net::{BULK_BYTES, Moment, SMALL_BYTES, Ticks};
 
 use super::alarm::NEVER;
 
@@ -13,6 +17,12 @@ const WINDOW: Duration = Duration::from_secs(30);
 
 /// And after each so long; the window moves on by it.
 const STEP: Duration = Duration::from_secs(15);
+
+/// What a client is given first, before anybody knows how fast it is: a full TLS record.
+const FIRST_PIECE_BYTES: usize = SMALL_BYTES;
+
+/// What one is given at once that takes its time.
+const LEAST_PIECE_BYTES: usize = 2 * 1024;
 
 /// How far a body had come when the client had been waited for so long.
 #[derive(Clone, Copy, Debug, Default)]
@@ -31,11 +41,19 @@ pub(super) struct Pace {
     waited: Cell<u64>,
     /// The last two.
     marks: Cell<[Mark; 2]>,
+    piece: Cell<usize>,
 }
 
 impl Pace {
     pub(super) fn new(least: u64) -> Self {
-        Self { least, moved: Cell::default(), waited: Cell::default(), marks: Cell::default() }
+        let piece = Cell::new(FIRST_PIECE_BYTES);
+        Self {
+            least,
+            moved: Cell::default(),
+            waited: Cell::default(),
+            marks: Cell::default(),
+            piece,
+        }
     }
 
     /// So many bytes more were moved.
@@ -44,10 +62,33 @@ impl Pace {
         self.moved.set(self.moved.get().wrapping_add(bytes as u64));
     }
 
-    /// The client was waited for from `from` to `now`.
+    /// The client was waited for from `from` to `now`. Who is there within a tick is not slow.
     #[inline]
     pub(super) fn wait(&self, from: Moment, now: Moment) {
-        self.waited.set(self.waited.get() + now.since(from));
+        let waited = now.since(from);
+        self.waited.set(self.waited.get() + waited);
+        if waited > 0 {
+            self.piece.set((self.piece.get() / 4).max(LEAST_PIECE_BYTES));
+        }
+    }
+
+    /// Whether pieces could be larger.
+    #[inline]
+    pub(super) fn may_grow(&self) -> bool {
+        self.piece.get() < BULK_BYTES
+    }
+
+    /// The kernel took a piece at once, and of all that was moved `unsent` bytes have not arrived.
+    pub(super) fn grow(&self, unsent: u64) {
+        if unsent <= self.moved.get() / 2 {
+            self.piece.set((self.piece.get() * 2).min(BULK_BYTES));
+        }
+    }
+
+    /// How many bytes the client is given next, at most.
+    #[inline]
+    pub(super) fn piece(&self) -> usize {
+        self.piece.get()
     }
 
     /// The nanoseconds of waiting at which the client is judged next.
@@ -141,6 +182,27 @@ mod tests {
             assert!(pace.is_due());
             assert_eq!(pace.is_too_slow(unsent), slow, "{unsent}");
         }
+    }
+
+    #[test]
+    fn pieces_grow_with_who_takes_them() {
+        let pace = Pace::new(0);
+        let pieces = |count, step: &dyn Fn()| -> Vec<usize> {
+            let next = |_| {
+                step();
+                pace.piece() / 1024
+            };
+            (0..count).map(next).collect()
+        };
+        assert_eq!(pace.piece(), FIRST_PIECE_BYTES);
+        pace.add(10_000);
+        assert_eq!(pieces(2, &|| pace.grow(5_001)), [17, 17], "it has not arrived");
+        assert_eq!(pieces(4, &|| pace.grow(5_000)), [34, 68, 68, 68]);
+        assert!(!pace.may_grow());
+        assert_eq!(pieces(2, &|| pace.wait(Moment(5), Moment(5))), [68, 68]);
+        assert_eq!(pieces(4, &|| pace.wait(Moment(0), Moment(1))), [17, 4, 2, 2]);
+        assert!(pace.may_grow());
+        assert_eq!(pieces(3, &|| pace.grow(0)), [4, 8, 16]);
     }
 
     #[test]

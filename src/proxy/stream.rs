@@ -22,9 +22,9 @@ const RECORD_BYTES: usize = 16 * 1024;
 /// Type, version and length of a TLS record (RFC 8446 section 5.1).
 const HEADER_BYTES: usize = 5;
 
-/// Memory that a session takes up beside blocks, with its connection. Measured: an idle client costs
-/// 8 KiB with TLS and 4 without.
-const SESSION_BYTES: u32 = 8 * 1024;
+/// Memory that a session takes up beside blocks. Measured: an idle client costs 8 KiB with TLS and 4
+/// without.
+const SESSION_BYTES: u32 = 4 * 1024;
 
 /// What taking found.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -184,6 +184,14 @@ impl<S: Socket> Stream<S> {
         })
     }
 
+    /// The peer has begun a record and may take its time with the rest.
+    pub(super) fn wait_small(&self) {
+        if let Some(tls) = &self.tls {
+            let mut tls = tls.borrow_mut();
+            tls.incoming = tls.incoming.take().map(Block::fitted);
+        }
+    }
+
     /// Gives `message`, after which this side has nothing to say until the peer has spoken: short
     /// ones leave at the end of the turn.
     pub(super) async fn give_message(
@@ -248,11 +256,12 @@ impl<S: Socket> Stream<S> {
         if let Some(pace) = pace {
             pace.add(bytes.len());
         }
+        let mut at_once = true;
         loop {
             let given = self.give(bytes)?;
             bytes = bytes.get(given..).unwrap_or_default();
             if bytes.is_empty() && self.flush()? {
-                return Ok(());
+                break;
             }
             if given > 0 && !bytes.is_empty() {
                 continue;
@@ -263,7 +272,14 @@ impl<S: Socket> Stream<S> {
                 alarm.set(which, patience);
                 alarm.until(which, |cx| self.socket.poll_writable(cx)).await?;
             }
+            at_once = false;
         }
+        if let (Some(pace), true) = (pace, at_once)
+            && pace.may_grow()
+        {
+            pace.grow(self.unsent());
+        }
+        Ok(())
     }
 
     /// Waits until the client takes more than the `left` bytes that were not given yet.
@@ -300,6 +316,27 @@ impl<S: Socket> Stream<S> {
                 return Err(Broken::TimedOut);
             }
         }
+    }
+
+    /// Waits while a client has no room for its next piece, so that there is nothing for it yet that
+    /// would take up memory meanwhile.
+    pub(super) async fn until_room(
+        &self,
+        alarm: &Alarm,
+        patience: (Which, Duration),
+        pace: &Pace,
+    ) -> Result<(), Broken> {
+        if self.room() < pace.piece() {
+            // The kernel says so when a third is free, which may be less than a piece.
+            self.until_taken(0, alarm, patience, pace).await?;
+        }
+        Ok(())
+    }
+
+    /// About how many bytes the peer would take now. Costs a system call.
+    fn room(&self) -> usize {
+        let behind = self.tls.as_ref().is_some_and(|tls| tls.borrow().outgoing.is_some());
+        if behind { 0 } else { self.socket.room() }
     }
 
     /// Bytes that were given and have not arrived. Costs a system call.

@@ -325,7 +325,7 @@ async fn watch<M: Machine>(exchange: &Exchange<'_, M>, inbox: &mut Option<Block>
         }
         let room = block.room_left();
         match exchange.client.take(block, room) {
-            Ok(Took::Bytes(_)) => {}
+            Ok(Took::Bytes(_)) => *inbox = inbox.take().map(Block::fitted),
             Ok(Took::Nothing) => {
                 if block.is_empty() {
                     *inbox = None;

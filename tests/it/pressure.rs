@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
 use std::time::Duration;
 
-use crate::rig::{Gatehouse, Origin, Wire, now, until};
+use crate::rig::{Gatehouse, Origin, Wire, nginx, now, until};
 
 /// Bytes that a client sends ahead; the proxy would hold them all if it took what comes.
 const AHEAD_BYTES: usize = 96 << 20;
@@ -95,4 +95,32 @@ fn a_head_that_drips_in_over_tls_has_as_long_as_any_other() {
         assert!(listened > Duration::from_millis(500), "{whole_records}: {listened:?}");
     }
     origin.expect_nobody();
+}
+
+/// Clients that ask for much and take nothing hold little of our memory, so that others are served:
+/// what they do not take stays with the server.
+#[test]
+fn clients_that_take_nothing_do_not_use_up_the_memory() {
+    const CLIENTS: usize = 200;
+    let server = nginx();
+    std::fs::write(server.file("large"), vec![b'x'; 4 << 20]).unwrap();
+    let more = "[limits]\nmemory_max = \"8MiB\"\n";
+    let gatehouse = Gatehouse::publish(&[server.plain], more);
+    let request = "GET /large HTTP/1.1\r\nHost: a.test\r\n\r\n".repeat(3);
+    let mut silent: Vec<Wire> = (0..CLIENTS)
+        .map(|_| {
+            let mut client = Wire::plain(gatehouse.connect_from(gatehouse.http, 2, Some(2048)));
+            client.send(&request);
+            client
+        })
+        .collect();
+    for client in &mut silent {
+        assert!(client.head().starts_with("HTTP/1.1 200 "));
+    }
+    let mut client = gatehouse.client();
+    for _ in 0..50 {
+        client.send("GET /small.txt HTTP/1.1\r\nHost: a.test\r\n\r\n");
+        assert_eq!(client.answer().status(), 200);
+    }
+    assert!(gatehouse.memory("VmHWM") < 40 * 1024, "{} kB", gatehouse.memory("VmHWM"));
 }
