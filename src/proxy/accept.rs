@@ -224,8 +224,7 @@ async fn serve_client<M: Machine>(
 ) {
     let alarm = worker.alarms.open();
     let time = refused.map(|_| REFUSED_HANDSHAKE);
-    let shaken = shake_hands(&worker, door, socket, (&alarm, time)).await;
-    let Some((stream, presented)) = shaken else {
+    let Some((stream, presented)) = shake_hands(&worker, door, socket, (&alarm, time)).await else {
         return;
     };
     let mut client = Client {

@@ -63,24 +63,24 @@ impl From<ClientFault> for NoAnswer {
 /// What is sent on of an answer's head.
 struct FinalHead {
     facts: ResponseFacts,
-    policy: AnswerPolicy,
+    body: Body,
+    /// The client's connection may carry another request.
+    keep_client: bool,
     out: Block,
 }
 
 pub(super) async fn answer<M: Machine>(exchange: &Exchange<'_, M>) -> Result<Answered, NoAnswer> {
     let mut block = None;
-    let head = final_head(exchange, &mut block).await?;
-    let mut rest = block.unwrap_or_else(Block::small);
-    let facts = head.facts;
+    let FinalHead { facts, mut body, keep_client, out } = final_head(exchange, &mut block).await?;
+    let mut rest = block.unwrap_or_else(Block::none);
     if facts.upgrade_websocket {
-        give(exchange, head.out.filled()).await?;
+        give(exchange, out.filled()).await?;
         return Ok(Answered { facts, nothing_extra: true, keep_client: false, tunnel: Some(rest) });
     }
-    let mut body = Body::of(&head);
-    let keep_client = head.policy.keep_alive;
-    begin(exchange, &mut body, head, &mut rest).await?;
-    if rest.is_empty() {
-        rest = Block::none();
+    let mut first = begin(exchange, &mut body, out, &mut rest)?;
+    if !(body.is_whole() && keep_client && post(exchange, &mut first)?) {
+        give(exchange, first.filled()).await?;
+        drop(first);
     }
     while !body.is_whole() {
         relay_piece(exchange, &mut body, &mut rest).await?;
@@ -96,26 +96,35 @@ async fn final_head<M: Machine>(
     let mut seen = 0;
     let mut interims = 0;
     loop {
-        if let Some(inbox) = block
-            && !inbox.is_empty()
-            && may_decide(inbox.filled(), seen)
-        {
-            match read_head(exchange, inbox)? {
-                Head::NeedMore => seen = inbox.len(),
-                Head::Final(head) => return Ok(head),
-                Head::Interim(out) => {
-                    seen = 0;
-                    interims += 1;
-                    if interims > INTERIM_MAX {
-                        return Err(UpstreamFault::Malformed(Malformed::UpgradeUnasked).into());
-                    }
-                    give_interim(exchange, &out).await?;
-                    continue;
-                }
-            }
+        // What is found is not held over the waits below.
+        let interim = match look(exchange, block, &mut seen)? {
+            Head::Final(head) => return Ok(head),
+            Head::Interim(out) => Some(out),
+            Head::NeedMore => None,
+        };
+        let Some(out) = interim else {
+            receive_head(exchange, block).await?;
+            continue;
+        };
+        interims += 1;
+        if interims > INTERIM_MAX {
+            return Err(UpstreamFault::Malformed(Malformed::UpgradeUnasked).into());
         }
-        receive_head(exchange, block).await?;
+        give_interim(exchange, &out).await?;
     }
+}
+
+/// Reads what `block` begins with, of which `seen` bytes were looked at before.
+fn look<M: Machine>(
+    exchange: &Exchange<'_, M>,
+    block: &mut Option<Block>,
+    seen: &mut usize,
+) -> Result<Head, UpstreamFault> {
+    let worth = |inbox: &&mut Block| !inbox.is_empty() && may_decide(inbox.filled(), *seen);
+    let Some(inbox) = block.as_mut().filter(worth) else { return Ok(Head::NeedMore) };
+    let head = read_head(exchange, inbox)?;
+    *seen = if matches!(head, Head::NeedMore) { inbox.len() } else { 0 };
+    Ok(head)
 }
 
 /// A client that was slow to take it costs the final head no time.
@@ -220,38 +229,34 @@ fn read_head<M: Machine>(
     write_response_with(&head, &policy, extra, &mut out);
     exchange.progress.status.set(facts.status);
     inbox.consume(used);
-    Ok(Head::Final(FinalHead { facts, policy, out }))
+    let body = Body::of(&facts, policy.body);
+    Ok(Head::Final(FinalHead { facts, body, keep_client: policy.keep_alive, out }))
 }
 
 /// Gives bytes to the client.
 async fn give<M: Machine>(exchange: &Exchange<'_, M>, bytes: &[u8]) -> Result<(), NoAnswer> {
     let patience = (Which::Upstream, exchange.timeouts.client_write_idle);
     let (client, pace) = (exchange.client, &exchange.taking);
-    let given = client.give_paced(bytes, exchange.alarm, patience, Some(pace)).await;
-    note_given(exchange, bytes.len(), given)
+    let given = client.give_all(bytes, exchange.alarm, patience, Some(pace)).await;
+    given.map_err(no_taker)?;
+    note_given(exchange, bytes.len());
+    Ok(())
 }
 
-/// Gives an answer that is whole in one piece, and after which the client may ask again.
-async fn give_whole<M: Machine>(exchange: &Exchange<'_, M>, out: Block) -> Result<(), NoAnswer> {
+/// Posts an answer that is whole and after which the client may ask again; false if it is too long
+/// for that.
+fn post<M: Machine>(exchange: &Exchange<'_, M>, out: &mut Block) -> Result<bool, NoAnswer> {
     let length = out.len();
-    let patience = (Which::Upstream, exchange.timeouts.client_write_idle);
-    let given = exchange.client.give_message(out, exchange.alarm, patience).await;
-    note_given(exchange, length, given)
+    let posted = exchange.client.post(out).map_err(no_taker)?;
+    if posted {
+        note_given(exchange, length);
+    }
+    Ok(posted)
 }
 
-fn note_given<M: Machine>(
-    exchange: &Exchange<'_, M>,
-    length: usize,
-    given: Result<(), Broken>,
-) -> Result<(), NoAnswer> {
-    match given {
-        Ok(()) => {
-            let so_far = exchange.progress.bytes_out.get();
-            exchange.progress.bytes_out.set(so_far + length as u64);
-            Ok(())
-        }
-        Err(broken) => Err(no_taker(broken)),
-    }
+fn note_given<M: Machine>(exchange: &Exchange<'_, M>, length: usize) {
+    let so_far = exchange.progress.bytes_out.get();
+    exchange.progress.bytes_out.set(so_far + length as u64);
 }
 
 /// Why the client takes no more.
@@ -278,16 +283,16 @@ enum Rest {
 }
 
 impl Body {
-    fn of(head: &FinalHead) -> Self {
-        let from = match head.facts.framing {
+    fn of(facts: &ResponseFacts, outgoing: OutgoingBody) -> Self {
+        let from = match facts.framing {
             Framing::None => Rest::Whole(Vec::new()),
             Framing::Length(0) => Rest::Whole(Vec::new()),
             Framing::Length(length) => Rest::Length(length),
             Framing::Chunked => Rest::Chunked(Chunked::new()),
             Framing::UntilClose => Rest::UntilClose,
         };
-        let framed = !matches!(head.facts.framing, Framing::None | Framing::Length(_));
-        Self { from, chunked: framed && head.policy.body == OutgoingBody::Chunked }
+        let framed = !matches!(facts.framing, Framing::None | Framing::Length(_));
+        Self { from, chunked: framed && outgoing == OutgoingBody::Chunked }
     }
 
     fn is_whole(&self) -> bool {
@@ -349,14 +354,13 @@ impl Body {
     }
 }
 
-/// Sends the head with what is there of the body. What is left in `rest` came behind its end.
-async fn begin<M: Machine>(
+/// Puts what is there of the body behind the head. What is left in `rest` came behind its end.
+fn begin<M: Machine>(
     exchange: &Exchange<'_, M>,
     body: &mut Body,
-    head: FinalHead,
+    mut out: Block,
     rest: &mut Block,
-) -> Result<(), NoAnswer> {
-    let FinalHead { policy, mut out, .. } = head;
+) -> Result<Block, NoAnswer> {
     if !rest.is_empty() && !body.is_whole() {
         let (data, used) = body.next(rest)?;
         let bytes = rest.filled().get(..data).unwrap_or_default();
@@ -369,13 +373,12 @@ async fn begin<M: Machine>(
         }
         rest.consume(used);
     }
+    if rest.is_empty() {
+        *rest = Block::none();
+    }
     body.put_end(&mut out);
     exchange.progress.answer_begun.set(true);
-    if body.is_whole() && policy.keep_alive {
-        give_whole(exchange, out).await
-    } else {
-        give(exchange, out.filled()).await
-    }
+    Ok(out)
 }
 
 async fn relay_piece<M: Machine>(

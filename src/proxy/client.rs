@@ -86,12 +86,8 @@ impl<M: Machine> Client<M> {
     pub(super) async fn serve(&mut self) {
         let mut first = true;
         loop {
-            let after = match self.next_head(first).await {
-                Ok(judged) => self.act(judged).await,
-                Err(NoHead::Ended) => After::Close,
-                Err(NoHead::Slow) => self.answer_slow_head().await,
-                Err(NoHead::PinLost) => self.note_pin_lost(),
-            };
+            let next = self.next_head(first).await;
+            let after = self.act(next).await;
             first = false;
             match after {
                 After::Next => {}
@@ -115,17 +111,22 @@ impl<M: Machine> Client<M> {
         let _ = self.stream.settle(&self.alarm, (Which::Client, patience)).await;
     }
 
-    async fn act(&mut self, judged: Judged) -> After {
-        if let Some(failure) = self.refused {
-            return self.refuse(judged, failure).await;
-        }
-        match judged {
-            Judged::Forward(plan) => forward(self, plan).await,
-            Judged::Reply(answer) => reply(self, answer).await,
-            Judged::Malformed(failure, record, begun) => {
-                self.answer_failure(failure, record, begun).await
+    #[expect(clippy::manual_async_fn, reason = "an async fn keeps its arguments twice")]
+    fn act(&mut self, next: Result<Judged, NoHead>) -> impl Future<Output = After> {
+        async move {
+            match next {
+                Ok(judged) if let Some(failure) = self.refused => {
+                    self.refuse(judged, failure).await
+                }
+                Ok(Judged::Forward(plan)) => forward(self, plan).await,
+                Ok(Judged::Reply(answer)) => reply(self, answer).await,
+                Ok(Judged::Malformed(failure, record, begun)) => {
+                    self.answer_failure(failure, record, begun).await
+                }
+                Ok(Judged::NeedMore) | Err(NoHead::Ended) => After::Close,
+                Err(NoHead::Slow) => self.answer_slow_head().await,
+                Err(NoHead::PinLost) => self.note_pin_lost(),
             }
-            Judged::NeedMore => After::Close,
         }
     }
 

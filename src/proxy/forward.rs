@@ -89,29 +89,35 @@ enum Attempt {
 }
 
 /// Carries out `plan` and says what becomes of the client's connection.
-pub(super) async fn forward<M: Machine>(client: &mut Client<M>, mut plan: Plan) -> After {
-    let mut fresh = false;
-    loop {
-        let (lease, pinned) = match take_lease(client, &mut plan, fresh).await {
-            Ok(taken) => taken,
-            Err(Failure::Upstream(UpstreamFault::PinLost)) => {
-                return end_silently(client, plan, UpstreamFault::PinLost);
-            }
-            Err(failure) => return refuse(client, plan, failure).await,
-        };
-        plan.record.reused = lease.reused;
-        let (attempt, progress) = attempt(client, &mut plan, &lease, pinned).await;
-        note_progress(&mut plan, &progress);
-        match attempt {
-            Attempt::Again => fresh = true,
-            Attempt::Failed(failure) => {
-                return fail(client, plan, (lease, pinned), failure, &progress).await;
-            }
-            Attempt::Answered(answered) if answered.tunnel.is_some() => {
-                return switch(client, plan, lease, answered).await;
-            }
-            Attempt::Answered(answered) => {
-                return finish(client, plan, (lease, pinned), answered, &progress).await;
+#[expect(clippy::manual_async_fn, reason = "an async fn keeps its arguments twice")]
+pub(super) fn forward<M: Machine>(
+    client: &mut Client<M>,
+    mut plan: Plan,
+) -> impl Future<Output = After> {
+    async move {
+        let mut fresh = false;
+        loop {
+            let (lease, pinned) = match take_lease(client, &mut plan, fresh).await {
+                Ok(taken) => taken,
+                Err(Failure::Upstream(UpstreamFault::PinLost)) => {
+                    return end_silently(client, plan, UpstreamFault::PinLost);
+                }
+                Err(failure) => return refuse(client, plan, failure).await,
+            };
+            plan.record.reused = lease.reused;
+            let (attempt, progress) = attempt(client, &mut plan, &lease, pinned).await;
+            note_progress(&mut plan, &progress);
+            match attempt {
+                Attempt::Again => fresh = true,
+                Attempt::Failed(failure) => {
+                    return fail(client, plan, (lease, pinned), failure, &progress).await;
+                }
+                Attempt::Answered(answered) if answered.tunnel.is_some() => {
+                    return switch(client, plan, lease, answered).await;
+                }
+                Attempt::Answered(answered) => {
+                    return finish(client, plan, (lease, pinned), answered, &progress).await;
+                }
             }
         }
     }
@@ -280,7 +286,9 @@ async fn switch<M: Machine>(
     lease: Lease<M::Socket>,
     answered: Answered,
 ) -> After {
-    let carried = tunnel(client, &lease.stream, answered.tunnel, plan.timeouts()).await;
+    // Boxed: few become a tunnel, and all would be as large.
+    let carrying = Box::pin(tunnel(client, &lease.stream, answered.tunnel, plan.timeouts()));
+    let carried = carrying.await;
     plan.record.bytes_in += carried.up;
     plan.record.bytes_out += carried.down;
     client.close_record(plan.record, plan.begun);

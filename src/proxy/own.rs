@@ -149,7 +149,7 @@ pub(super) async fn reply<M: Machine>(client: &mut Client<M>, mut reply: Reply) 
     let out = own.write(&client.worker, Some(&request), keep);
     let status = own.status;
     let patience = (Which::Upstream, reply.view.config.timeouts.client_write_idle);
-    let given = client.stream.give_all(out.filled(), &client.alarm, patience).await;
+    let given = client.stream.give_all(out.filled(), &client.alarm, patience, None).await;
     reply.record.bytes_out = out.len() as u64;
     reply.record.status = status;
     client.close_record(reply.record, reply.begun);
@@ -184,7 +184,7 @@ pub(super) async fn tell_failure<M: Machine>(
     }
     let out = own.write(&client.worker, request, keep);
     let patience = (Which::Upstream, client.worker.view().config.timeouts.client_write_idle);
-    match client.stream.give_all(out.filled(), &client.alarm, patience).await {
+    match client.stream.give_all(out.filled(), &client.alarm, patience, None).await {
         Ok(()) => (out.len(), if keep { After::Next } else { After::Linger }),
         Err(_) => (0, After::Close),
     }

@@ -192,27 +192,23 @@ impl<S: Socket> Stream<S> {
         }
     }
 
-    /// Gives `message`, after which this side has nothing to say until the peer has spoken: short
-    /// ones leave at the end of the turn.
-    pub(super) async fn give_message(
-        &self,
-        message: Block,
-        alarm: &Alarm,
-        patience: (Which, Duration),
-    ) -> Result<(), Broken> {
+    /// Takes `message`, after which this side has nothing to say until the peer has spoken, to leave at
+    /// the end of the turn. A long one is left to be [given](Stream::give_all): then this is false.
+    pub(super) fn post(&self, message: &mut Block) -> Result<bool, Broken> {
         if message.len() > RECORD_BYTES || self.socket.holds_posted() {
-            return self.give_all(message.filled(), alarm, patience).await;
+            return Ok(false);
         }
+        let message = std::mem::replace(message, Block::none());
         let Some(tls) = &self.tls else {
             self.socket.post(message);
-            return Ok(());
+            return Ok(true);
         };
         let mut tls = tls.borrow_mut();
         tls.seal(Some(message.filled()))?;
         if let Some(sealed) = tls.outgoing.take() {
             self.socket.post(sealed);
         }
-        Ok(())
+        Ok(true)
     }
 
     /// Waits until what was posted has gone, since what follows may be the end of the connection.
@@ -234,19 +230,10 @@ impl<S: Socket> Stream<S> {
     }
 
     /// Gives all of `bytes`. The peer has `patience` to take some, each time anew; the deadline is
-    /// touched only if it does not take all at once.
+    /// touched only if it does not take all at once. Where the `pace` of a client is judged, one who
+    /// takes some of what the kernel holds is not silent, though the kernel may ask for more only when
+    /// much of that has gone.
     pub(super) async fn give_all(
-        &self,
-        bytes: &[u8],
-        alarm: &Alarm,
-        patience: (Which, Duration),
-    ) -> Result<(), Broken> {
-        self.give_paced(bytes, alarm, patience, None).await
-    }
-
-    /// The same; a client's `pace` is judged. Who takes some of what the kernel holds is not silent
-    /// then, though the kernel may ask for more only when much of that has gone.
-    pub(super) async fn give_paced(
         &self,
         mut bytes: &[u8],
         alarm: &Alarm,

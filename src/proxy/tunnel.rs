@@ -173,7 +173,7 @@ impl<S: Socket> Way<'_, S> {
     async fn give(&self, block: &Block) -> Result<(), Broken> {
         let count = block.len() as u64;
         self.received.set(self.received.get() + count);
-        self.to.give_all(block.filled(), self.alarm, self.patience()).await?;
+        self.to.give_all(block.filled(), self.alarm, self.patience(), None).await?;
         self.given.set(self.given.get() + count);
         Ok(())
     }

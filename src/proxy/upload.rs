@@ -76,22 +76,22 @@ async fn send_request<M: Machine>(
     inbox: &mut Option<Block>,
 ) -> Result<(), Cut> {
     let mut body = match exchange.request.framing {
-        Framing::None | Framing::Length(0) => return give_whole(exchange, head).await,
+        Framing::None => Body::Length(0),
         Framing::Length(length) => Body::Length(length),
         Framing::Chunked | Framing::UntilClose => Body::Chunked(Chunked::new()),
     };
-    match inbox.take().filter(|block| !block.is_empty()) {
-        Some(mut block) => {
+    if !body.is_whole() {
+        if let Some(mut block) = inbox.take().filter(|block| !block.is_empty()) {
             let piece = body.next(exchange, &mut block)?;
             body.copy(piece, &block, head);
             block.consume(piece.used);
             *inbox = Some(block).filter(|block| !block.is_empty());
+        } else if exchange.request.expect_continue {
+            invite(exchange).await?;
         }
-        None if exchange.request.expect_continue => invite(exchange).await?,
-        None => {}
     }
-    if body.is_whole() {
-        return give_whole(exchange, head).await;
+    if body.is_whole() && post(exchange, head)? {
+        return Ok(());
     }
     give(exchange, head.filled()).await?;
     while !body.is_whole() {
@@ -105,27 +105,26 @@ async fn send_request<M: Machine>(
 async fn invite<M: Machine>(exchange: &Exchange<'_, M>) -> Result<(), Cut> {
     const CONTINUE: &[u8] = b"HTTP/1.1 100 Continue\r\n\r\n";
     let patience = (Which::Client, exchange.timeouts.client_write_idle);
-    let given = exchange.client.give_all(CONTINUE, exchange.alarm, patience).await;
+    let given = exchange.client.give_all(CONTINUE, exchange.alarm, patience, None).await;
     given.map_err(|_| ClientFault::Left.into())
 }
 
-/// Gives a request that is whole in one piece.
-async fn give_whole<M: Machine>(exchange: &Exchange<'_, M>, head: &mut Block) -> Result<(), Cut> {
-    let mut message = Block::none();
-    if exchange.repeatable {
-        message.put(head.filled());
+/// Posts a request that is whole; false if it is too long for that.
+fn post<M: Machine>(exchange: &Exchange<'_, M>, head: &mut Block) -> Result<bool, Cut> {
+    let posted = if exchange.repeatable {
+        let mut copy = Block::with_room(head.len());
+        copy.put(head.filled());
+        exchange.upstream.post(&mut copy)
     } else {
-        std::mem::swap(&mut message, head);
-    }
-    let patience = (Which::Client, exchange.timeouts.client_write_idle);
-    let given = exchange.upstream.give_message(message, exchange.alarm, patience).await;
-    given.map_err(|_| Cut::ServerStopped)
+        exchange.upstream.post(head)
+    };
+    posted.map_err(|_| Cut::ServerStopped)
 }
 
 /// Gives bytes to the server. Its own silence is judged by the answer's deadline.
 async fn give<M: Machine>(exchange: &Exchange<'_, M>, bytes: &[u8]) -> Result<(), Cut> {
     let patience = (Which::Client, exchange.timeouts.client_write_idle);
-    let given = exchange.upstream.give_all(bytes, exchange.alarm, patience).await;
+    let given = exchange.upstream.give_all(bytes, exchange.alarm, patience, None).await;
     given.map_err(|_| Cut::ServerStopped)
 }
 

@@ -121,14 +121,15 @@ fn handshakes_that_have_ended() {
     }
 }
 
-/// Clients that hold a buffer each, as long as their heads are not whole.
-fn fill(gatehouse: &Gatehouse, most: usize) -> Vec<Wire> {
+/// Clients that hold a buffer each, as long as their heads are not whole: so many that `idle` gets no
+/// answer any more.
+fn fill(gatehouse: &Gatehouse, idle: &mut Wire, most: usize) -> Vec<Wire> {
     let mut begun = Vec::new();
     while begun.len() < most {
         let mut client = gatehouse.client();
         client.send("GET /own HTTP/1.1\r\nHost: a.te");
         begun.push(client);
-        if ask(&mut gatehouse.client()) != 200 {
+        if ask(idle) != 200 {
             break;
         }
     }
@@ -144,24 +145,25 @@ fn memory_for_buffers() {
     let mut server = origin.accept();
     server.head();
     let mut idle = gatehouse.client();
-    assert_eq!(ask(&mut idle), 200);
 
-    // 1 MiB are 128 clients of 6 KiB with a buffer of 2 KiB each; a few more buffers are at work.
-    let begun = fill(&gatehouse, 200);
-    assert!((90..=128).contains(&begun.len()), "{}", begun.len());
-    assert_eq!(ask(&mut idle), 503, "no new exchanges");
+    // 1 MiB are 128 clients of 6 KiB with a buffer of 2 KiB each; a few more buffers are at work. The
+    // other worker may not have come to all of them yet.
+    let begun = fill(&gatehouse, &mut idle, 400);
+    assert!((90..400).contains(&begun.len()), "{}", begun.len());
+    assert_eq!(ask(&mut gatehouse.client()), 503, "no new clients");
     idle.end();
     idle.expect_end();
     server.send("HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nhello");
     assert_eq!(running.answer().text(), "hello", "who is served notices nothing");
-    let records = begun.len() + 3;
+    let records = begun.len() + 2;
     drop(begun);
     until("memory for new clients", || (ask(&mut gatehouse.client()) == 200).then_some(()));
     expect_failure(&gatehouse, records, "memory_full", "proxy");
 
-    let gatehouse = start(&[1], "memory_max = \"4MiB\"");
-    assert_eq!(fill(&gatehouse, 200).len(), 200, "with a larger limit");
-    assert_eq!(ask(&mut gatehouse.client()), 200);
+    let gatehouse = start(&[1], "memory_max = \"8MiB\"");
+    let mut idle = gatehouse.client();
+    assert_eq!(fill(&gatehouse, &mut idle, 400).len(), 400, "with a larger limit");
+    assert_eq!(ask(&mut idle), 200);
 }
 
 /// An idle client with TLS owns no buffer, but its session.
