@@ -90,6 +90,9 @@ pub trait Socket: 'static {
     fn has_ended(&self) -> bool;
 
     /// Bytes that were sent and that the peer's machine has not acknowledged. Costs a system call.
+    fn unacknowledged(&self) -> u64;
+
+    /// Of those, the bytes that have not even left. Costs a system call.
     fn unsent(&self) -> u64;
 
     /// About how many bytes [`Socket::send`] would take now. Costs a system call.

@@ -40,12 +40,25 @@ pub(super) fn has_ended(fd: RawFd) -> bool {
     }
 }
 
+/// Asks for the bytes in a socket's queue that were not even sent (linux/sockios.h).
+const SIOCOUTQNSD: libc::Ioctl = 0x894B;
+
 /// Bytes in the socket's queue that the peer has not acknowledged; 0 if the kernel does not tell.
+pub(super) fn unacknowledged(fd: RawFd) -> u64 {
+    queued(fd, libc::TIOCOUTQ)
+}
+
+/// Bytes in the socket's queue that the peer's window, or the network, did not let go yet; 0 if the
+/// kernel does not tell.
 pub(super) fn unsent(fd: RawFd) -> u64 {
+    queued(fd, SIOCOUTQNSD)
+}
+
+fn queued(fd: RawFd, which: libc::Ioctl) -> u64 {
     let mut count: libc::c_int = 0;
-    // SAFETY: TIOCOUTQ writes one int, and `count` is one that outlives the call; a descriptor that
-    // is no socket makes it fail.
-    let told = unsafe { libc::ioctl(fd, libc::TIOCOUTQ, &raw mut count) };
+    // SAFETY: both questions write one int, and `count` is one that outlives the call; a descriptor
+    // that is no socket makes them fail.
+    let told = unsafe { libc::ioctl(fd, which, &raw mut count) };
     if told == 0 { u64::try_from(count).unwrap_or(0) } else { 0 }
 }
 

@@ -291,6 +291,10 @@ impl Socket for UringSocket {
         sys::has_ended(self.link.fd)
     }
 
+    fn unacknowledged(&self) -> u64 {
+        sys::unacknowledged(self.link.fd)
+    }
+
     fn unsent(&self) -> u64 {
         sys::unsent(self.link.fd)
     }

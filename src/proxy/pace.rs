@@ -78,7 +78,7 @@ impl Pace {
         self.piece.get() < BULK_BYTES
     }
 
-    /// The kernel took a piece at once, and of all that was moved `unsent` bytes have not arrived.
+    /// The kernel took a piece at once, and of all that was moved `unsent` bytes have not left.
     pub(super) fn grow(&self, unsent: u64) {
         if unsent <= self.moved.get() / 2 {
             self.piece.set((self.piece.get() * 2).min(BULK_BYTES));
@@ -196,7 +196,7 @@ mod tests {
         };
         assert_eq!(pace.piece(), FIRST_PIECE_BYTES);
         pace.add(10_000);
-        assert_eq!(pieces(2, &|| pace.grow(5_001)), [17, 17], "it has not arrived");
+        assert_eq!(pieces(2, &|| pace.grow(5_001)), [17, 17], "it has not left");
         assert_eq!(pieces(4, &|| pace.grow(5_000)), [34, 68, 68, 68]);
         assert!(!pace.may_grow());
         assert_eq!(pieces(2, &|| pace.wait(Moment(5), Moment(5))), [68, 68]);

@@ -264,7 +264,7 @@ impl<S: Socket> Stream<S> {
         if let (Some(pace), true) = (pace, at_once)
             && pace.may_grow()
         {
-            pace.grow(self.unsent());
+            pace.grow(self.socket.unsent());
         }
         Ok(())
     }
@@ -289,14 +289,14 @@ impl<S: Socket> Stream<S> {
             if writable && !pace.is_due() {
                 return Ok(());
             }
-            let unsent = self.unsent() + left as u64;
-            if pace.is_due() && pace.is_too_slow(unsent) {
+            let owed = self.unacknowledged() + left as u64;
+            if pace.is_due() && pace.is_too_slow(owed) {
                 return Err(Broken::TimedOut);
             }
             if writable {
                 return Ok(());
             }
-            if before.replace(unsent).is_some_and(|before| unsent < before) {
+            if before.replace(owed).is_some_and(|before| owed < before) {
                 silent_from = now;
             }
             if now.since(silent_from) >= patience.as_nanos() as u64 {
@@ -327,10 +327,10 @@ impl<S: Socket> Stream<S> {
     }
 
     /// Bytes that were given and have not arrived. Costs a system call.
-    fn unsent(&self) -> u64 {
+    fn unacknowledged(&self) -> u64 {
         let sealed =
             self.tls.as_ref().and_then(|tls| tls.borrow().outgoing.as_ref().map(Block::len));
-        self.socket.unsent() + sealed.unwrap_or(0) as u64
+        self.socket.unacknowledged() + sealed.unwrap_or(0) as u64
     }
 
     fn flush(&self) -> Result<bool, Broken> {
