@@ -223,6 +223,7 @@ async fn serve_client<M: Machine>(
     let Some((stream, presented)) = shaken else {
         return;
     };
+    let client_idle = worker.view().config.timeouts.client_idle;
     let mut client = Client {
         worker,
         stream,
@@ -233,6 +234,7 @@ async fn serve_client<M: Machine>(
         inbox: None,
         pins: Vec::new(),
         refused,
+        client_idle,
     };
     client.serve().await;
 }
