@@ -90,6 +90,18 @@ fn a_query_is_kept_where_the_file_says_so() {
 }
 
 #[test]
+fn without_a_log_nothing_is_written() {
+    for (access, expected) in [("\"off\"", false), ("\"json:./access.log\"", true)] {
+        let mut gatehouse = publish_own(Folder::new(), &format!("access = {access}"));
+        let mut client = gatehouse.client();
+        ask_long(&mut client, 0);
+        drop(client);
+        gatehouse.stop();
+        assert_eq!(gatehouse.folder().at("access.log").exists(), expected, "{access}");
+    }
+}
+
+#[test]
 fn the_combined_format() {
     let request = b"GET /x?q=1 HTTP/1.1\r\nHost: a.test\r\nUser-Agent: u \"v\"\r\n\r\n";
     let (_gatehouse, _origin, line) = log_of("access = [\"combined:./access.log\"]", request);
@@ -237,6 +249,27 @@ fn a_log_that_has_grown_is_moved_aside_and_no_line_is_lost() {
         texts.len()
     );
     assert_eq!(numbers(&texts), (0..COUNT).collect::<Vec<_>>());
+}
+
+#[test]
+fn as_many_older_logs_are_kept_as_the_file_says() {
+    for files in [0, 1, 3] {
+        let log = format!("{JSON}\nrotate = {{ bytes = 65536, files = {files} }}");
+        let mut gatehouse = publish_own(Folder::new(), &log);
+        let mut client = gatehouse.client();
+        // More than four times as much as one file holds.
+        for number in 0..300 {
+            ask_long(&mut client, number);
+        }
+        drop(client);
+        gatehouse.stop();
+        let at = |number: usize| gatehouse.folder().at(&format!("access.log.{number}"));
+        let kept = (1..10).filter(|number| at(*number).exists()).count();
+        assert_eq!(kept, files);
+        let text = fs::read_to_string(gatehouse.folder().at("access.log")).unwrap();
+        assert!(text.len() <= 65_536 + 2_000, "{}", text.len());
+        assert_eq!(numbers(&[text]).last(), Some(&299), "the last line is in the newest");
+    }
 }
 
 #[test]

@@ -347,6 +347,17 @@ impl Wire {
         end
     }
 
+    /// Whether something has come that was not read yet; does not wait.
+    pub(crate) fn has_bytes(&mut self) -> bool {
+        self.stream.socket().set_nonblocking(true).unwrap();
+        let mut buffer = [0; 256];
+        if let Ok(count) = self.stream.take(&mut buffer) {
+            self.seen.extend_from_slice(&buffer[..count]);
+        }
+        self.stream.socket().set_nonblocking(false).unwrap();
+        !self.seen.is_empty()
+    }
+
     /// Nothing has come so far. To be asked when it would have come if it were to come.
     #[track_caller]
     pub(crate) fn expect_nothing_yet(&mut self) {
