@@ -78,6 +78,21 @@ fn the_fields_of_a_json_line() {
 }
 
 #[test]
+fn a_line_names_the_rule() {
+    for (name, expected) in [("name = \"first\"", "first"), ("name = \"other\"", "other")] {
+        let site = format!(
+            "[site.a]\nnames = [\"a.test\"]\nlisteners = [\"http\"]\n\
+             [[site.a.rule]]\n{name}\npath = \"/x\"\nrefuse = 404\n"
+        );
+        let gatehouse = Gatehouse::start(Folder::new(), &site);
+        let mut client = gatehouse.client();
+        client.send("GET /x HTTP/1.1\r\nHost: a.test\r\n\r\n");
+        assert_eq!(client.answer().status(), 404);
+        assert_eq!(gatehouse.records(1)[0]["rule"], expected);
+    }
+}
+
+#[test]
 fn a_query_is_kept_where_the_file_says_so() {
     let request = b"GET /x?q=1&r HTTP/1.1\r\nHost: a.test\r\nReferer: /y?z\r\n\r\n";
     let (_gatehouse, _origin, line) = log_of(&format!("{JSON}\nquery = \"keep\""), request);

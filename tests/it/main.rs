@@ -12,6 +12,7 @@ mod bulk;
 mod check;
 mod doors;
 mod early;
+mod every_key;
 mod fields;
 mod front_tls;
 mod identity;
