@@ -1,7 +1,8 @@
 //! Which test shows that a key of the operator's file does something. A key that is documented has a
 //! row here, every row is a documented key, and every test that is named is there.
 //!
-//! To be named here, a test has to fail when the key is ignored or means something else.
+//! To be named here, a test has to fail when the key is ignored or means something else. That was
+//! tried for each by taking the key out of the files that the test writes.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -144,16 +145,16 @@ const POOLS: &[Row] = &[
         By(&["pools: idle_connections_are_kept_up_to_the_limit_and_by_its_own_pool_only"]),
     ),
     (
-        &["pool.*.tls", "pool.*.tls.sni", "pool.*.tls.profile", "pool.*.tls.pin_sha256"],
+        &[
+            "pool.*.tls",
+            "pool.*.tls.server_name",
+            "pool.*.tls.sni",
+            "pool.*.tls.profile",
+            "pool.*.tls.pin_sha256",
+        ],
         By(&["publish: what_a_server_sees_of_our_tls"]),
     ),
-    (
-        &["pool.*.tls.ca", "pool.*.tls.server_name"],
-        By(&[
-            "publish: what_a_server_sees_of_our_tls",
-            "publish: a_server_that_cannot_be_verified_gets_no_request",
-        ]),
-    ),
+    (&["pool.*.tls.ca"], By(&["publish: a_server_that_cannot_be_verified_gets_no_request"])),
 ];
 
 const SITES: &[Row] = &[
@@ -229,10 +230,7 @@ const TIMES: &[Row] = &[
             "pressure: a_head_that_drips_in_over_tls_has_as_long_as_any_other",
         ]),
     ),
-    (
-        &["timeouts.client_idle", "site.*.timeouts.client_idle"],
-        By(&["times: client_idle", "times: a_client_that_is_just_in_time_stays"]),
-    ),
+    (&["timeouts.client_idle", "site.*.timeouts.client_idle"], By(&["times: client_idle"])),
     (
         &[
             "timeouts.client_body_idle",
