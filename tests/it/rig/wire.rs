@@ -358,6 +358,17 @@ impl Wire {
         !self.seen.is_empty()
     }
 
+    /// Whether the connection has ended, with nothing unread before; does not wait.
+    pub(crate) fn has_ended(&mut self) -> bool {
+        self.stream.socket().set_nonblocking(true).unwrap();
+        let read = self.stream.take(&mut [0; 1]);
+        self.stream.socket().set_nonblocking(false).unwrap();
+        match read {
+            Ok(count) => count == 0,
+            Err(error) => error.kind() != ErrorKind::WouldBlock,
+        }
+    }
+
     /// Nothing has come so far. To be asked when it would have come if it were to come.
     #[track_caller]
     pub(crate) fn expect_nothing_yet(&mut self) {
