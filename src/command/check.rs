@@ -5,7 +5,7 @@ use std::path::Path;
 
 use crate::config::{self, Complaints, Config, Severity};
 use crate::control::Disk;
-use crate::document::{FileText, Place, effective};
+use crate::document::{FileText, Place, effective, one_line};
 use crate::net::wall_seconds;
 
 use super::keys::PRESENT;
@@ -64,24 +64,28 @@ pub(super) fn check(file: &Path, json: bool) -> u8 {
 /// Prints what is in force, if nothing is wrong with it.
 pub(super) fn show_defaults(file: &Path) -> u8 {
     let Some(config) = read_aloud(file, &Disk::default()) else { return REFUSED };
-    if config.documents.len() > 1 {
-        eprintln!(
-            "gatehouse: {} includes other files; --show-defaults shows a file without includes, so name one of them",
-            file.display()
-        );
-        return FAILED;
-    }
-    let file_text = std::path::absolute(file).and_then(|file| {
-        let folder = file.parent().map_or_else(Default::default, Path::to_path_buf);
-        Ok(FileText { folder, text: std::fs::read_to_string(&file)? })
+    let texts = config.documents.iter().map(|file| {
+        let whole = std::path::absolute(file)?;
+        let folder = whole.parent().map_or_else(Default::default, Path::to_path_buf);
+        Ok(FileText {
+            name: file.display().to_string(),
+            folder,
+            text: std::fs::read_to_string(file)?,
+        })
     });
-    match file_text.map(|file_text| effective(&file_text, PRESENT)) {
+    let texts: std::io::Result<Vec<FileText>> = texts.collect();
+    match texts.map(|texts| effective(&texts, PRESENT)) {
         Ok(Ok(text)) => {
-            println!("# {} with each default that holds beside it.", file.display());
+            let included = match config.documents.len() {
+                1 => "",
+                _ => " and the files that it includes,",
+            };
+            let name = one_line(&file.display().to_string());
+            println!("# {name}{included} with each default that holds beside it.");
             print!("{text}");
             0
         }
-        // It was there a moment ago.
+        // They were there a moment ago.
         _ => {
             eprintln!("gatehouse: {} has changed just now; try again", file.display());
             FAILED

@@ -10,51 +10,75 @@ use super::keys::{Key, Kind, Otherwise, Present, children};
 /// Text that was read, and the folder that its relative paths start from.
 #[derive(Clone, Debug)]
 pub struct FileText {
+    /// What people call the file.
+    pub name: String,
     /// An absolute path.
     pub folder: PathBuf,
     /// TOML that has no complaint.
     pub text: String,
 }
 
-/// One file that means the same as `file_text`, wherever it lies: paths are whole, and each default
-/// that could be written is, with `# default` behind it.
+/// One file that means the same as `files` together, wherever it lies: paths are whole, and each
+/// default that could be written is, with `# default` behind it. The main file stands first, then
+/// what it includes in the order in which that is read; where there are several, a line before each
+/// table says which it is from.
 ///
 /// # Errors
 ///
-/// If the text is not TOML.
-pub fn effective(file_text: &FileText, present: Present<'_>) -> Result<String, fmt::Error> {
-    let root = DeTable::parse(&file_text.text).map_err(|_| fmt::Error)?;
-    let mut writer = Writer { out: String::new(), root: root.get_ref(), file_text, present };
-    writer.table("", "", Some(root.get_ref()))?;
+/// If one of the texts is not TOML.
+pub fn effective(files: &[FileText], present: Present<'_>) -> Result<String, fmt::Error> {
+    let roots = files.iter().map(|file| DeTable::parse(&file.text).map_err(|_| fmt::Error));
+    let roots: Vec<_> = roots.collect::<Result<_, _>>()?;
+    let roots: Vec<Said<'_, DeTable<'_>>> =
+        files.iter().zip(&roots).map(|(file, root)| Said { file, what: root.get_ref() }).collect();
+    let mut writer = Writer { out: String::new(), roots: &roots, present };
+    writer.table("", "", &roots)?;
     Ok(writer.out)
 }
 
+/// A value or a table, and the file that it stands in.
+struct Said<'w, T> {
+    file: &'w FileText,
+    what: &'w T,
+}
+
+impl<T> Clone for Said<'_, T> {
+    fn clone(&self) -> Self {
+        *self
+    }
+}
+
+impl<T> Copy for Said<'_, T> {}
+
+/// A table, as each file says it that says anything about it.
+type Tables<'s, 'w> = &'s [Said<'w, DeTable<'w>>];
+
 struct Writer<'w> {
     out: String,
-    root: &'w DeTable<'w>,
-    file_text: &'w FileText,
+    roots: Tables<'w, 'w>,
     present: Present<'w>,
 }
 
-impl Writer<'_> {
+impl<'w> Writer<'w> {
     /// What stands in a table: single values first, since they end where the next table begins.
-    fn table(&mut self, path: &str, pattern: &str, written: Option<&DeTable<'_>>) -> fmt::Result {
+    fn table(&mut self, path: &str, pattern: &str, written: Tables<'_, 'w>) -> fmt::Result {
         let present = self.present;
         let rows = || children(pattern).filter(|(pattern, _)| (present.key)(pattern));
         for (row, key) in rows().filter(|(_, key)| !key.is_table()) {
-            match written.and_then(|table| table.get(key.name())) {
-                Some(value) => {
-                    let value = self.value(key, value.get_ref());
+            match &said(written, key.name())[..] {
+                [] => self.default(&row, key, written)?,
+                // What those name stands here.
+                _ if key.pattern == "include" && self.roots.len() > 1 => {}
+                values => {
+                    let value = merged(key, values);
                     writeln!(self.out, "{} = {value}", key.name())?;
                 }
-                None => self.default(&row, key, written)?,
             }
         }
         for (row, key) in rows().filter(|(_, key)| key.is_table()) {
             let dot = if path.is_empty() { "" } else { "." };
             let path = format!("{path}{dot}{}", key.name());
-            let value = written.and_then(|table| table.get(key.name())).map(|it| it.get_ref());
-            self.tables(&path, &row, key, value)?;
+            self.tables(&path, &row, key, &said(written, key.name()))?;
         }
         Ok(())
     }
@@ -64,44 +88,60 @@ impl Writer<'_> {
         path: &str,
         pattern: &str,
         key: &Key,
-        value: Option<&DeValue<'_>>,
+        values: &[Said<'w, DeValue<'w>>],
     ) -> fmt::Result {
-        match (key.kind, value) {
-            (Kind::Named, Some(DeValue::Table(named))) => {
-                let mut named: Vec<_> = named.iter().collect();
-                named.sort_by_key(|(name, _)| name.span().start);
-                for (name, value) in named {
-                    let path = format!("{path}.{}", name_text(name.get_ref()));
-                    writeln!(self.out, "\n[{path}]")?;
-                    self.table(&path, &format!("{pattern}.*"), value.get_ref().as_table())?;
+        match key.kind {
+            Kind::Named => {
+                for Said { file, what } in tables(values) {
+                    let mut named: Vec<_> = what.iter().collect();
+                    named.sort_by_key(|(name, _)| name.span().start);
+                    for (name, value) in named {
+                        let path = format!("{path}.{}", name_text(name.get_ref()));
+                        let written = tables(&[Said { file, what: value.get_ref() }]);
+                        self.header(&format!("[{path}]"), pattern, &written)?;
+                        self.table(&path, &format!("{pattern}.*"), &written)?;
+                    }
                 }
                 Ok(())
             }
-            (Kind::List, Some(DeValue::Array(items))) => {
-                for item in items {
-                    writeln!(self.out, "\n[[{path}]]")?;
-                    self.table(path, pattern, item.get_ref().as_table())?;
+            Kind::List => {
+                for Said { file, what } in values {
+                    for item in what.as_array().into_iter().flatten() {
+                        let written = tables(&[Said { file, what: item.get_ref() }]);
+                        self.header(&format!("[[{path}]]"), pattern, &written)?;
+                        self.table(path, pattern, &written)?;
+                    }
                 }
                 Ok(())
             }
             // Those of the whole file are always in force, others only where they are written.
-            (Kind::Table, value) if value.is_some() || !pattern.contains('.') => {
-                writeln!(self.out, "\n[{path}]")?;
-                self.table(path, pattern, value.and_then(DeValue::as_table))
+            Kind::Table if !values.is_empty() || !pattern.contains('.') => {
+                let written = tables(values);
+                self.header(&format!("[{path}]"), pattern, &written)?;
+                self.table(path, pattern, &written)
             }
             _ => Ok(()),
         }
     }
 
-    fn default(&mut self, pattern: &str, key: &Key, beside: Option<&DeTable<'_>>) -> fmt::Result {
+    /// The header of a table; before that of one that stands at the top, the files that it is from.
+    fn header(&mut self, header: &str, pattern: &str, written: Tables<'_, 'w>) -> fmt::Result {
+        writeln!(self.out)?;
+        if self.roots.len() > 1 && !pattern.contains('.') && !written.is_empty() {
+            let names: Vec<String> = written.iter().map(|said| one_line(&said.file.name)).collect();
+            writeln!(self.out, "# {}", names.join(", "))?;
+        }
+        writeln!(self.out, "{header}")
+    }
+
+    fn default(&mut self, pattern: &str, key: &Key, beside: Tables<'_, 'w>) -> fmt::Result {
         let Otherwise::Value(value) = key.otherwise else { return Ok(()) };
         // Written in a stronger place, it would decide over what a weaker one says.
         if pattern != key.pattern && pattern != key.twin {
             return Ok(());
         }
-        let flag = |name| beside.and_then(|table: &DeTable<'_>| table.get(name));
-        let is_set = |name| flag(name).and_then(|flag| flag.get_ref().as_bool()) == Some(true);
-        if !key.with.is_empty() && !is_set(key.with) {
+        let is_set = |flag: Said<'_, DeValue<'_>>| flag.what.as_bool() == Some(true);
+        if !key.with.is_empty() && !said(beside, key.with).into_iter().any(is_set) {
             return Ok(());
         }
         if let Kind::Name(table) = key.kind
@@ -113,32 +153,60 @@ impl Writer<'_> {
     }
 
     fn is_defined(&self, table: &str, name: &str) -> bool {
-        let tables = self.root.get(table).and_then(|tables| tables.get_ref().as_table());
-        tables.is_some_and(|tables| tables.contains_key(name))
+        tables(&said(self.roots, table)).iter().any(|tables| tables.what.contains_key(name))
     }
+}
 
-    /// As it is written, but with whole paths.
-    fn value(&self, key: &Key, value: &DeValue<'_>) -> String {
-        let folder = &self.file_text.folder;
-        match (key.kind, value) {
-            (Kind::File, DeValue::String(path)) if !key.words.contains(&path.as_ref()) => {
-                quoted(&whole(folder, path))
-            }
-            (Kind::NamedFiles, DeValue::Table(files)) => {
-                let file = |value: &DeValue<'_>| value.as_str().map(|path| whole(folder, path));
-                let files = files.iter().map(|(name, value)| {
-                    let value = file(value.get_ref()).unwrap_or_default();
-                    format!("{} = {}", name_text(name.get_ref()), quoted(&value))
-                });
-                format!("{{ {} }}", files.collect::<Vec<_>>().join(", "))
-            }
-            (Kind::Places, DeValue::String(place)) => quoted(&whole_place(folder, place)),
-            (Kind::Places, DeValue::Array(places)) => {
-                let places = places.iter().map(|place| self.value(key, place.get_ref()));
-                format!("[{}]", places.collect::<Vec<_>>().join(", "))
-            }
-            _ => text(value),
+/// What each file says behind a key.
+fn said<'w>(written: Tables<'_, 'w>, name: &str) -> Vec<Said<'w, DeValue<'w>>> {
+    let values = written.iter().filter_map(|Said { file, what }| {
+        let value = what.get(name)?;
+        Some(Said { file, what: value.get_ref() })
+    });
+    values.collect()
+}
+
+fn tables<'w>(values: &[Said<'w, DeValue<'w>>]) -> Vec<Said<'w, DeTable<'w>>> {
+    let table = |Said { file, what }: &Said<'w, DeValue<'w>>| {
+        what.as_table().map(|what| Said { file, what })
+    };
+    values.iter().filter_map(table).collect()
+}
+
+/// What several files say about one key, as one. `config/` lets them do so for names only.
+fn merged(key: &Key, values: &[Said<'_, DeValue<'_>>]) -> String {
+    match values {
+        [Said { file, what }] => value(&file.folder, key, what),
+        _ => {
+            let entries = tables(values).into_iter().flat_map(|said| entries(said.what));
+            format!("{{ {} }}", entries.collect::<Vec<_>>().join(", "))
         }
+    }
+}
+
+/// As it is written, but with whole paths.
+fn value(folder: &Path, key: &Key, written: &DeValue<'_>) -> String {
+    match (key.kind, written) {
+        (Kind::File, DeValue::String(path)) if !key.words.contains(&path.as_ref()) => {
+            quoted(&whole(folder, path))
+        }
+        (_, DeValue::String(pattern)) if key.pattern == "include" => {
+            quoted(&whole(folder, pattern))
+        }
+        (Kind::NamedFiles, DeValue::Table(files)) => {
+            let file = |value: &DeValue<'_>| value.as_str().map(|path| whole(folder, path));
+            let files = files.iter().map(|(name, value)| {
+                let value = file(value.get_ref()).unwrap_or_default();
+                format!("{} = {}", name_text(name.get_ref()), quoted(&value))
+            });
+            format!("{{ {} }}", files.collect::<Vec<_>>().join(", "))
+        }
+        (Kind::Places, DeValue::String(place)) => quoted(&whole_place(folder, place)),
+        (_, DeValue::Array(items)) if key.kind == Kind::Places || key.pattern == "include" => {
+            let items = items.iter().map(|item| value(folder, key, item.get_ref()));
+            format!("[{}]", items.collect::<Vec<_>>().join(", "))
+        }
+        _ => text(written),
     }
 }
 
@@ -185,13 +253,19 @@ fn text(value: &DeValue<'_>) -> String {
             let items: Vec<String> = items.iter().map(|item| text(item.get_ref())).collect();
             format!("[{}]", items.join(", "))
         }
-        DeValue::Table(entries) => {
-            let mut entries: Vec<_> = entries.iter().collect();
-            entries.sort_by_key(|(name, _)| name.span().start);
-            let entries = entries.into_iter().map(|(name, value)| {
-                format!("{} = {}", name_text(name.get_ref()), text(value.get_ref()))
-            });
-            format!("{{ {} }}", entries.collect::<Vec<_>>().join(", "))
-        }
+        DeValue::Table(table) => format!("{{ {} }}", entries(table).join(", ")),
     }
+}
+
+/// `name = value`, in the order in which they were written.
+fn entries(table: &DeTable<'_>) -> Vec<String> {
+    let mut entries: Vec<_> = table.iter().collect();
+    entries.sort_by_key(|(name, _)| name.span().start);
+    let entry = |name: &str, value| format!("{} = {}", name_text(name), text(value));
+    entries.into_iter().map(|(name, value)| entry(name.get_ref(), value.get_ref())).collect()
+}
+
+/// The name of a file as it may stand behind a `#`.
+pub fn one_line(name: &str) -> String {
+    name.escape_debug().to_string()
 }

@@ -10,7 +10,7 @@ mod read;
 mod table;
 mod twice;
 
-pub use effective::{FileText, effective};
+pub use effective::{FileText, effective, one_line};
 pub use place::{At, Files, Place, Written};
 #[cfg(test)]
 use read::asked;

@@ -227,6 +227,7 @@ async fn serve_client<M: Machine>(
     let Some((stream, presented)) = shake_hands(&worker, door, socket, (&alarm, time)).await else {
         return;
     };
+    let client_idle = worker.view().config.timeouts.client_idle;
     let mut client = Client {
         worker,
         stream,
@@ -237,6 +238,7 @@ async fn serve_client<M: Machine>(
         inbox: None,
         pins: Vec::new(),
         refused,
+        client_idle,
     };
     client.serve().await;
 }

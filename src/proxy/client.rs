@@ -63,6 +63,8 @@ pub(super) struct Client<M: Machine> {
     pub(super) pins: Vec<Pin<M::Socket>>,
     /// Every request gets this answer.
     pub(super) refused: Option<Failure>,
+    /// How long it may wait between two requests: as the Site of the last one says.
+    pub(super) client_idle: Duration,
 }
 
 impl<M: Machine> fmt::Debug for Client<M> {
@@ -118,8 +120,14 @@ impl<M: Machine> Client<M> {
                 Ok(judged) if let Some(failure) = self.refused => {
                     self.refuse(judged, failure).await
                 }
-                Ok(Judged::Forward(plan)) => forward(self, plan).await,
-                Ok(Judged::Reply(answer)) => reply(self, answer).await,
+                Ok(Judged::Forward(plan)) => {
+                    self.client_idle = plan.timeouts().client_idle;
+                    forward(self, plan).await
+                }
+                Ok(Judged::Reply(answer)) => {
+                    self.client_idle = answer.client_idle;
+                    reply(self, answer).await
+                }
                 Ok(Judged::Malformed(failure, record, begun)) => {
                     self.answer_failure(failure, record, begun).await
                 }
@@ -166,13 +174,12 @@ impl<M: Machine> Client<M> {
     /// How long a client may wait before it begins a request. One that is tied to an upstream
     /// connection goes first, before the server ends that.
     fn idle_time(&self, first: bool) -> Duration {
-        let view = self.worker.view();
-        let timeouts = &view.config.timeouts;
-        match (first, self.pins.is_empty()) {
-            (true, _) if self.refused.is_some() => REFUSED_HEAD,
-            (true, _) => timeouts.client_head,
-            (false, true) => timeouts.client_idle,
-            (false, false) => timeouts.client_idle.min(timeouts.upstream_idle),
+        match (first, self.refused) {
+            (true, Some(_)) => REFUSED_HEAD,
+            (true, None) => self.worker.view().config.timeouts.client_head,
+            (false, _) => {
+                self.pins.iter().map(Pin::idle_time).fold(self.client_idle, Duration::min)
+            }
         }
     }
 

@@ -1,5 +1,7 @@
 //! From the bytes of a head to what is to be done: one synchronous step, without a wait.
 
+use std::time::Duration;
+
 use crate::config;
 use crate::exchange::{ClientFault, Failure, ProxyFault};
 use crate::http::{
@@ -58,6 +60,8 @@ pub(super) struct Reply {
     pub(super) kind: ReplyKind,
     /// How a failure looks.
     pub(super) errors: ErrorsId,
+    /// How long the client may wait then before it begins another.
+    pub(super) client_idle: Duration,
 }
 
 /// What it is answered with.
@@ -161,14 +165,16 @@ fn decide<M: Machine>(
         Some(listener) => table.find(listener.id, head.host, head.path, &mut scratch),
         None => Found::NoSite,
     };
-    let (site, kind, errors) = match found {
+    let nobodys = (ErrorsId::GLOBAL, view.config.timeouts.client_idle);
+    let (site, kind, whose) = match found {
         Found::Rule { site, rule, brief, names } => {
             record.note(Text::Site, names.site);
             record.note(Text::Rule, names.rule);
+            let whose = (brief.terms.errors, brief.terms.timeouts.client_idle);
             let guarded = brief.terms.guarded.then_some(site);
             if let Some(failure) = refusal(client, view, head, (guarded, &brief.terms.limits)) {
                 let kind = ReplyKind::Failure(failure);
-                return reply_with(view, head, (record, begun), kind, brief.terms.errors);
+                return reply_with(view, head, (record, begun), kind, whose);
             }
             if let Some(pool) = brief.pool
                 && !is_misdirected(client, view, names.site_id)
@@ -176,25 +182,23 @@ fn decide<M: Machine>(
             {
                 return forward(client, view, (brief, pool), head, record, begun);
             }
-            (Some(names.site_id), reply_kind(head, rule), brief.terms.errors)
+            (Some(names.site_id), reply_kind(head, rule), whose)
         }
         Found::NoRule(site) => {
             record.note(Text::Site, site.name.as_bytes());
             let refused = refusal(client, view, head, (Some(site), &site.limits));
             let failure = refused.unwrap_or(Failure::Client(ClientFault::NoRule));
-            (Some(site.id), ReplyKind::Failure(failure), site.errors)
+            let whose = (site.errors, site.timeouts.client_idle);
+            (Some(site.id), ReplyKind::Failure(failure), whose)
         }
-        Found::NoSite => (None, failed(ClientFault::Misdirected), ErrorsId::GLOBAL),
-        Found::BadPath(_) => (None, failed(ClientFault::BadPath), ErrorsId::GLOBAL),
+        Found::NoSite => (None, failed(ClientFault::Misdirected), nobodys),
+        Found::BadPath(_) => (None, failed(ClientFault::BadPath), nobodys),
     };
     let misdirected = site.is_some_and(|site| is_misdirected(client, view, site));
     // Whose page it would be is not known: the connection is another Site's.
-    let (kind, errors) = if misdirected {
-        (failed(ClientFault::Misdirected), ErrorsId::GLOBAL)
-    } else {
-        (kind, errors)
-    };
-    reply_with(view, head, (record, begun), kind, errors)
+    let (kind, whose) =
+        if misdirected { (failed(ClientFault::Misdirected), nobodys) } else { (kind, whose) };
+    reply_with(view, head, (record, begun), kind, whose)
 }
 
 fn reply_with(
@@ -202,9 +206,10 @@ fn reply_with(
     head: &RequestHead<'_, '_>,
     (record, begun): (Box<Record>, Moment),
     kind: ReplyKind,
-    errors: ErrorsId,
+    (errors, client_idle): (ErrorsId, Duration),
 ) -> Judged {
-    Judged::Reply(Reply { view: view.clone(), request: head.facts, record, begun, kind, errors })
+    let (view, request) = (view.clone(), head.facts);
+    Judged::Reply(Reply { view, request, record, begun, kind, errors, client_idle })
 }
 
 /// Why a request is refused as soon as its Site is known, whatever its Rule. `guarded` is the Site
@@ -282,8 +287,8 @@ fn forward<M: Machine>(
     let body_bytes_max = brief.terms.limits.body_bytes_max.unwrap_or(u64::MAX);
     if matches!(request.framing, Framing::Length(length) if length > body_bytes_max) {
         let kind = failed(ClientFault::BodyTooLong);
-        let (view, errors) = (view.clone(), brief.terms.errors);
-        return Judged::Reply(Reply { view, request, record, begun, kind, errors });
+        let whose = (brief.terms.errors, brief.terms.timeouts.client_idle);
+        return reply_with(view, head, (record, begun), kind, whose);
     }
     let (policy, mut extra) = forwarded_fields(client, brief.terms.forwarded, head);
     if let Some(hops) = head.max_forwards {

@@ -3,6 +3,7 @@
 use std::future::poll_fn;
 use std::io;
 use std::task::Poll;
+use std::time::Duration;
 
 use crate::exchange::{Failure, ProxyFault, UpstreamFault, may_send_elsewhere};
 use crate::http::Credential;
@@ -65,8 +66,10 @@ pub(super) async fn obtain<M: Machine>(
 ) -> Result<Lease<M::Socket>, Failure> {
     let mut tried: u64 = 0;
     let mut last = Failure::Proxy(ProxyFault::NoServer);
+    // One for the whole exchange: tries that fail must not skip the turns of others.
+    let turn = client.worker.next_turn();
     for _ in 0..DIALS_MAX {
-        let Some(server) = choose(client, plan, tried) else { break };
+        let Some(server) = choose(plan, tried, turn) else { break };
         let busy = Busy::new(plan.view.clone(), plan.pool, server);
         plan.record.note(Text::Server, busy.server().text.as_bytes());
         let may_share = !fresh && plan.request.credential != Credential::Connection;
@@ -87,7 +90,7 @@ pub(super) async fn obtain<M: Machine>(
     Err(last)
 }
 
-fn choose<M: Machine>(client: &Client<M>, plan: &Plan, tried: u64) -> Option<usize> {
+fn choose(plan: &Plan, tried: u64, turn: usize) -> Option<usize> {
     let pool = plan.view.pool(plan.pool);
     let candidate = |index: usize| {
         let server = &pool.servers[index];
@@ -99,7 +102,7 @@ fn choose<M: Machine>(client: &Client<M>, plan: &Plan, tried: u64) -> Option<usi
             tried: mask.is_some_and(|mask| tried & mask != 0),
         }
     };
-    pick(pool.servers.len(), candidate, pool.settings.balance, client.worker.next_turn())
+    pick(pool.servers.len(), candidate, pool.settings.balance, turn)
 }
 
 /// The name in the request's Host, where the server is verified by it.
@@ -224,6 +227,11 @@ impl<S> Pin<S> {
         let host = own_host(plan, lease.busy.server());
         let Busy { ref view, pool, server } = lease.busy;
         Self { stream: lease.stream, view: view.clone(), pool, server, host }
+    }
+
+    /// How long the server can be relied on to keep it.
+    pub(super) fn idle_time(&self) -> Duration {
+        self.view.pool(self.pool).settings.timeouts.upstream_idle
     }
 
     fn pool_name(&self) -> &str {

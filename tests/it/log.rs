@@ -78,6 +78,21 @@ fn the_fields_of_a_json_line() {
 }
 
 #[test]
+fn a_line_names_the_rule() {
+    for (name, expected) in [("name = \"first\"", "first"), ("name = \"other\"", "other")] {
+        let site = format!(
+            "[site.a]\nnames = [\"a.test\"]\nlisteners = [\"http\"]\n\
+             [[site.a.rule]]\n{name}\npath = \"/x\"\nrefuse = 404\n"
+        );
+        let gatehouse = Gatehouse::start(Folder::new(), &site);
+        let mut client = gatehouse.client();
+        client.send("GET /x HTTP/1.1\r\nHost: a.test\r\n\r\n");
+        assert_eq!(client.answer().status(), 404);
+        assert_eq!(gatehouse.records(1)[0]["rule"], expected);
+    }
+}
+
+#[test]
 fn a_query_is_kept_where_the_file_says_so() {
     let request = b"GET /x?q=1&r HTTP/1.1\r\nHost: a.test\r\nReferer: /y?z\r\n\r\n";
     let (_gatehouse, _origin, line) = log_of(&format!("{JSON}\nquery = \"keep\""), request);
@@ -87,6 +102,18 @@ fn a_query_is_kept_where_the_file_says_so() {
     let (_gatehouse, _origin, line) = log_of(JSON, request);
     let record: serde_json::Value = serde_json::from_str(&line).unwrap();
     assert!(record["query"].is_null() && record["query_bytes"] == 5, "{line}");
+}
+
+#[test]
+fn without_a_log_nothing_is_written() {
+    for (access, expected) in [("\"off\"", false), ("\"json:./access.log\"", true)] {
+        let mut gatehouse = publish_own(Folder::new(), &format!("access = {access}"));
+        let mut client = gatehouse.client();
+        ask_long(&mut client, 0);
+        drop(client);
+        gatehouse.stop();
+        assert_eq!(gatehouse.folder().at("access.log").exists(), expected, "{access}");
+    }
 }
 
 #[test]
@@ -237,6 +264,27 @@ fn a_log_that_has_grown_is_moved_aside_and_no_line_is_lost() {
         texts.len()
     );
     assert_eq!(numbers(&texts), (0..COUNT).collect::<Vec<_>>());
+}
+
+#[test]
+fn as_many_older_logs_are_kept_as_the_file_says() {
+    for files in [0, 1, 3] {
+        let log = format!("{JSON}\nrotate = {{ bytes = 65536, files = {files} }}");
+        let mut gatehouse = publish_own(Folder::new(), &log);
+        let mut client = gatehouse.client();
+        // More than four times as much as one file holds.
+        for number in 0..300 {
+            ask_long(&mut client, number);
+        }
+        drop(client);
+        gatehouse.stop();
+        let at = |number: usize| gatehouse.folder().at(&format!("access.log.{number}"));
+        let kept = (1..10).filter(|number| at(*number).exists()).count();
+        assert_eq!(kept, files);
+        let text = fs::read_to_string(gatehouse.folder().at("access.log")).unwrap();
+        assert!(text.len() <= 65_536 + 2_000, "{}", text.len());
+        assert_eq!(numbers(&[text]).last(), Some(&299), "the last line is in the newest");
+    }
 }
 
 #[test]

@@ -81,3 +81,51 @@ fn what_is_in_force() {
     folder.write("main.toml", "[pool.o]\nserver = []\n");
     refused(&["check", "--show-defaults", &path("main.toml")], "did you mean `servers`?");
 }
+
+/// What includes others is printed as one file, whose paths are right wherever it lies.
+#[test]
+fn what_is_in_force_of_several_files() {
+    let folder = Folder::new();
+    std::fs::create_dir_all(folder.at("conf.d/deep")).unwrap();
+    folder.write(
+        "main.toml",
+        "include = \"conf.d/*.toml\"\n[adapter.external]\naddresses = [\"192.0.2.1\"]\n",
+    );
+    folder.write(
+        "conf.d/a.toml",
+        "include = \"deep/s.toml\"\n[certificate.a]\nchain = \"../a.pem\"\nkey = \"../a.key\"\n",
+    );
+    folder
+        .write("conf.d/b.toml", "[listener.https]\nport = 443\ntls = true\ncertificate = \"a\"\n");
+    folder.write(
+        "conf.d/deep/s.toml",
+        "[site.s]\nnames = [\"a.test\"]\nlisteners = [\"https\"]\nerrors = { 404 = \"none.html\" }\n\
+         rule = [{ path = \"/\", refuse = 404 }]\n",
+    );
+    folder.write("conf.d/deep/none.html", "nothing");
+    // Named as an administrator does who stands beside it.
+    let shown = run(
+        "sh",
+        ["-c", "cd \"$1\" && exec \"$2\" check --show-defaults main.toml", "sh"]
+            .map(str::to_owned)
+            .into_iter()
+            .chain([
+                folder.path().display().to_string(),
+                env!("CARGO_BIN_EXE_gatehouse").to_owned(),
+            ]),
+    );
+    let shown = shown.expect_success().text();
+    assert!(
+        shown.starts_with("# main.toml and the files that it includes, with each default"),
+        "{shown}"
+    );
+    assert!(shown.contains("\n# conf.d/deep/s.toml\n[site.s]\n"), "{shown}");
+    std::fs::create_dir(folder.at("elsewhere")).unwrap();
+    folder.write("elsewhere/whole.toml", &shown);
+    let whole = folder.at("elsewhere/whole.toml").display().to_string();
+    let said = gatehouse(&["check", &whole]).expect_success().text();
+    assert!(
+        said.ends_with(": nothing is wrong; 1 listeners, 1 sites, 1 rules, 0 pools\n"),
+        "{said}"
+    );
+}

@@ -3,7 +3,7 @@
 
 use std::fs;
 
-use crate::rig::{Folder, Gatehouse, Kind, Real, apache, curl, leaf, nginx};
+use crate::rig::{Folder, Gatehouse, Kind, Real, apache, curl, leaf, nginx, run};
 
 /// What curl prints of one request.
 #[track_caller]
@@ -136,4 +136,41 @@ fn a_server_that_cannot_be_verified_gets_no_request() {
     let tls = format!("ca = \"ca.pem\"\nserver_name = \"origin.test\"\n{pin}");
     check_refusal(&real, &tls, "");
     assert!(real.log_lines(0).is_empty(), "{:#?}", real.log_lines(0));
+}
+
+/// Each pool's `tls` table, and what the server saw of it.
+#[test]
+fn what_a_server_sees_of_our_tls() {
+    let real = nginx();
+    let pin = {
+        let key = real.file("../origin.key").display().to_string();
+        let public = ["pkey", "-in", &key, "-pubout", "-outform", "DER"];
+        let public = run("openssl", public).expect_success().out;
+        fs::write(real.file("public.der"), public).unwrap();
+        let digest = ["dgst", "-sha256", "-r", &real.file("public.der").display().to_string()]
+            .map(str::to_owned);
+        let digest = run("openssl", digest).expect_success().text();
+        digest.split(' ').next().unwrap().to_owned()
+    };
+    let name = "server_name = \"origin.test\"\n";
+    let ours = format!("ca = \"ca.pem\"\n{name}");
+    for (tls, expected) in [
+        (ours.clone(), "[origin.test] TLSv1.3"),
+        (format!("{ours}sni = \"same\""), "[origin.test] TLSv1.3"),
+        (format!("{ours}sni = \"none\""), "[] TLSv1.3"),
+        (format!("{ours}sni = \"other.test\""), "[other.test] TLSv1.3"),
+        (format!("{ours}profile = \"modern\""), "[origin.test] TLSv1.3"),
+        (format!("{ours}profile = \"tls12\""), "[origin.test] TLSv1.2"),
+        // Nobody vouches for it, but its key is known.
+        (format!("{name}pin_sha256 = [\"{pin}\"]"), "[origin.test] TLSv1.3"),
+    ] {
+        let pool = format!("[pool.origin]\nservers = [\"127.0.0.1:{}\"]\n", real.tls);
+        let text = format!("{pool}[pool.origin.tls]\n{tls}\n");
+        let gatehouse = Gatehouse::start(Folder::new(), &text);
+        assert_eq!(ask(&gatehouse, &["https://a.test/tls"]), expected, "{tls}");
+    }
+    // The table alone makes the difference: in plain, such a server understands nothing.
+    let gatehouse = Gatehouse::publish(&[real.tls], "");
+    let status = ["-w", "%{http_code}", "-o", "/dev/null", "https://a.test/tls"];
+    assert_eq!(ask(&gatehouse, &status), "400");
 }

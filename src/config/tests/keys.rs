@@ -43,16 +43,30 @@ access = "json:./access.log"
 
 /// What is printed for a text, and what the text and the print come to.
 fn printed(text: &str) -> (String, String, String) {
+    printed_of(&[("main.toml", text)])
+}
+
+/// The same for several files, the first of which is the main one.
+fn printed_of(files: &[(&str, &str)]) -> (String, String, String) {
     let folder = PathBuf::from(FOLDER);
     let main = folder.join("main.toml");
-    let print = effective(&FileText { folder, text: text.to_string() }, PRESENT).unwrap();
-    let meant = |text: &str| {
-        let files = HashMap::from([(main.clone(), text.as_bytes().to_vec())]);
-        let (config, _) =
-            read(&main, &Beside(files), NOW).unwrap_or_else(|found| panic!("{found}\n{text}"));
-        format!("{config:#?}")
+    let meant = |files: &[(&str, &str)]| {
+        let beside = files.iter().map(|(name, text)| (folder.join(name), text.as_bytes().to_vec()));
+        let (mut config, _) = read(&main, &Beside(beside.collect()), NOW)
+            .unwrap_or_else(|found| panic!("{found}\n{files:?}"));
+        let hosts: std::collections::BTreeMap<_, _> = config.hosts.drain().collect();
+        (std::mem::take(&mut config.documents), format!("{config:#?}{hosts:#?}"))
     };
-    (print.clone(), meant(text), meant(&print))
+    let (documents, before) = meant(files);
+    let texts = documents.iter().map(|path| {
+        let name = path.strip_prefix(&folder).unwrap().to_str().unwrap().to_string();
+        let (_, text) = files.iter().find(|(file, _)| *file == name).unwrap();
+        let folder = path.parent().unwrap().to_path_buf();
+        FileText { name, folder, text: (*text).to_string() }
+    });
+    let print = effective(&texts.collect::<Vec<_>>(), PRESENT).unwrap();
+    let (_, after) = meant(&[("main.toml", &print)]);
+    (print, before, after)
 }
 
 #[test]
@@ -65,6 +79,62 @@ fn what_is_in_force_means_the_same() {
         let (again, ..) = printed(&print);
         assert_eq!(again, print.replace(" # default", ""), "whole already");
     }
+}
+
+const INCLUDING: [(&str, &str); 5] = [
+    (
+        "main.toml",
+        "include = [\"conf.d/*.toml\", \"more.toml\"]\n[pool.m]\nservers = [\"m:1\"]\n\
+         [adapter.external]\naddresses = [\"192.0.2.1\"]\n[resolver]\nhosts = { m = \"10.0.0.1\" }\n",
+    ),
+    (
+        "conf.d/b.toml",
+        "[pool.b]\nservers = [\"b:1\"]\n[resolver]\nservers = [\"10.0.0.53\"]\nhosts = { b = \"10.0.0.2\" }\n\
+         [certificate.a]\nchain = \"../a.pem\"\nkey = \"./../a.key\"\n",
+    ),
+    (
+        "conf.d/a.toml",
+        "include = \"deep/x.toml\"\n[pool.a]\nservers = [\"a:1\"]\n[log]\naccess = [\"json:./a.log\"]\n\
+         [[site.s.rule]]\npath = \"/\"\npool = \"a\"\n\
+         [site.s]\nnames = [\"a.com\"]\nlisteners = [\"l\"]\nerrors = { 404 = \"../b.html\" }\n",
+    ),
+    ("conf.d/deep/x.toml", "[pool.x.tls]\n[pool.x]\nservers = [\"x:1\"]\nadapter = \"external\"\n"),
+    (
+        "more.toml",
+        "[listener.l]\nport = 443\ntls = true\ncertificate = \"a\"\n[limits]\nfields_max = 9\n\
+         [errors]\ndefault = \"c.json\"\n",
+    ),
+];
+
+#[test]
+fn several_files_in_force_mean_the_same_as_one() {
+    let (print, before, after) = printed_of(&INCLUDING);
+    let differs = before.lines().zip(after.lines()).find(|(before, after)| before != after);
+    assert!(before == after, "{differs:?}\n{print}");
+    let place = |part: &str| print.find(part).unwrap_or_else(|| panic!("no {part:?} in\n{print}"));
+    // Of which file each is, and in the order in which they are read.
+    let pools = ["main.toml", "conf.d/a.toml", "conf.d/deep/x.toml", "conf.d/b.toml"];
+    let pools = pools.iter().zip(["m", "a", "x", "b"]);
+    let pools: Vec<usize> =
+        pools.map(|(file, pool)| place(&format!("\n# {file}\n[pool.{pool}]\n"))).collect();
+    assert!(pools.is_sorted(), "{print}");
+    place("\n# main.toml, conf.d/b.toml\n[resolver]\nservers = [\"10.0.0.53\"]\n");
+    place("\nchain = \"/etc/gatehouse/conf.d/../a.pem\"\n");
+    // Nobody wrote those.
+    place("\n\n[timeouts]\nhandshake = \"10s\" # default\n");
+    assert!(!print.contains("include"), "{print}");
+    let (again, ..) = printed(&print);
+    let lines = print.lines().filter(|line| !line.starts_with("# "));
+    let lines: String = lines.map(|line| format!("{}\n", line.replace(" # default", ""))).collect();
+    assert_eq!(again, lines, "whole already");
+}
+
+/// Files that are not there yet are still meant when the print lies elsewhere.
+#[test]
+fn an_include_of_nothing_stays() {
+    let main = "include = \"conf.d/*.toml\"\n[pool.a]\nservers = [\"b:1\"]\n";
+    let (print, ..) = printed(main);
+    assert!(print.starts_with("include = \"/etc/gatehouse/conf.d/*.toml\"\n"), "{print}");
 }
 
 /// Each default is written where it holds; by the test above it is the one that holds.

@@ -81,9 +81,9 @@ const INTRODUCTION: &str = "\
 <!-- Written by `gatehouse keys --markdown`; the rows stand in src/document/keys/. -->
 
 Every table and key of `gatehouse.toml`. `gatehouse keys KEY` prints one of them, `gatehouse check FILE` says what is
-wrong with a file, and `gatehouse check --show-defaults FILE` prints it with everything that it leaves to a default.
-Editors that know JSON schemas complete and check the file by `gatehouse.schema.json` (`gatehouse schema`): write
-`#:schema ./gatehouse.schema.json` into its first line.
+wrong with a file, and `gatehouse check --show-defaults FILE` prints it with the files that it includes and with
+everything that they leave to a default. Editors that know JSON schemas complete and check the file by
+`gatehouse.schema.json` (`gatehouse schema`): write `#:schema ./gatehouse.schema.json` into its first line.
 
 Lengths of time are texts with a unit: `\"500ms\"`, `\"10s\"`, `\"5m\"`, `\"2h\"`. Sizes are numbers of bytes, or texts:
 `\"16kB\"` is 16000, `\"16KiB\"` 16384. Relative paths are relative to the file that names them.

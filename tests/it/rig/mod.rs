@@ -3,6 +3,7 @@
 mod authority;
 mod folder;
 mod gatehouse;
+mod named;
 mod origin;
 mod program;
 mod real;
@@ -13,6 +14,7 @@ mod wire;
 pub(crate) use authority::{Kind, leaf, trusting};
 pub(crate) use folder::{Folder, free_port};
 pub(crate) use gatehouse::{Gatehouse, MANAGER, log_lines};
+pub(crate) use named::named;
 pub(crate) use origin::Origin;
 pub(crate) use program::{Outcome, begin_with_input, curl, run};
 pub(crate) use real::{Real, apache, nginx};

@@ -60,6 +60,11 @@ impl Origin {
         }
     }
 
+    /// The next plain connection, if there is one already.
+    pub(crate) fn came(&self) -> Option<Wire> {
+        self.next().map(Wire::plain)
+    }
+
     /// The next connection, before it has got a byte of ours, and after it has sent its first.
     #[track_caller]
     pub(crate) fn accept_silent(&self) -> Silent {

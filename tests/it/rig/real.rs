@@ -82,10 +82,12 @@ http {{
     types {{ text/html shtml; text/plain txt; }}
     server {{
         listen 127.0.0.1:{plain}; listen 127.0.0.1:{tls} ssl;
+        ssl_protocols TLSv1.2 TLSv1.3;
         ssl_certificate origin.pem; ssl_certificate_key origin.key;
         root files; ssi on;
         location /put/ {{ dav_methods PUT DELETE; }}
         location = /asked {{ return 200 "$request_method $request_uri $http_host $ssl_server_name"; }}
+        location = /tls {{ return 200 "[$ssl_server_name] $ssl_protocol"; }}
         location = /empty {{ return 204; }}
         location = /last {{ keepalive_timeout 0; return 200 "last"; }}
         location = /until-close {{ chunked_transfer_encoding off; alias files/included.shtml; default_type text/html; }}

@@ -347,6 +347,28 @@ impl Wire {
         end
     }
 
+    /// Whether something has come that was not read yet; does not wait.
+    pub(crate) fn has_bytes(&mut self) -> bool {
+        self.stream.socket().set_nonblocking(true).unwrap();
+        let mut buffer = [0; 256];
+        if let Ok(count) = self.stream.take(&mut buffer) {
+            self.seen.extend_from_slice(&buffer[..count]);
+        }
+        self.stream.socket().set_nonblocking(false).unwrap();
+        !self.seen.is_empty()
+    }
+
+    /// Whether the connection has ended, with nothing unread before; does not wait.
+    pub(crate) fn has_ended(&mut self) -> bool {
+        self.stream.socket().set_nonblocking(true).unwrap();
+        let read = self.stream.take(&mut [0; 1]);
+        self.stream.socket().set_nonblocking(false).unwrap();
+        match read {
+            Ok(count) => count == 0,
+            Err(error) => error.kind() != ErrorKind::WouldBlock,
+        }
+    }
+
     /// Nothing has come so far. To be asked when it would have come if it were to come.
     #[track_caller]
     pub(crate) fn expect_nothing_yet(&mut self) {
