@@ -26,6 +26,7 @@ servers = ["10.0.0.1:80"]
 [pool.a]
 servers = ["10.0.0.2:0443"]
 tls = {}
+probe = {}
 timeouts = { connect = "1s" }
 [site."a b"]
 names = ["a.com"]
