@@ -1,15 +1,15 @@
 //! `[pool]`.
 
 use std::collections::HashMap;
-use std::time::Duration;
 use std::net::{IpAddr, SocketAddr};
+use std::time::Duration;
 
 use super::judge::Judge;
 use super::{Adapter, Timeouts, later, value};
 use crate::document::{self, Affinity, At, Named, Written};
 use crate::pool::settings::{
-    Ask, Balance, PoolId, PoolSettings, ProbeSettings, Profile, ServerAddress, ServerName, ServerSettings, Sni, Trust,
-    UpstreamTls,
+    Ask, Balance, PoolId, PoolSettings, ProbeSettings, Profile, ServerAddress, ServerName,
+    ServerSettings, Sni, Trust, UpstreamTls,
 };
 use crate::site::Listener;
 use crate::site::host::canonical_name;

@@ -127,17 +127,11 @@ impl Health {
     }
 }
 
-fn facts<'f>(
-    pool: &'f LivePool,
-    server: &'f LiveServer,
-    before: Shown,
-    now: Moment,
-) -> Facts<'f> {
+fn facts<'f>(pool: &'f LivePool, server: &'f LiveServer, before: Shown, now: Moment) -> Facts<'f> {
     let state = server.load.state();
     let others_up = pool.servers.iter().filter(|other| other.dial.to != server.dial.to);
-    let up = |other: &&LiveServer| {
-        other.load.state().standing(millis(now), pool.policy) == Standing::Up
-    };
+    let up =
+        |other: &&LiveServer| other.load.state().standing(millis(now), pool.policy) == Standing::Up;
     let shown = state.shown();
     Facts {
         pool: &pool.settings.name,

@@ -66,11 +66,7 @@ struct Target {
     busy: Rc<Cell<bool>>,
 }
 
-async fn look_until(
-    ring: Ring,
-    shared: Arc<Shared>,
-    stop: Arc<AtomicBool>,
-) -> Result<(), String> {
+async fn look_until(ring: Ring, shared: Arc<Shared>, stop: Arc<AtomicBool>) -> Result<(), String> {
     let ticker = Ticker::new(Ticks::LENGTH).map_err(|error| format!("no timer ({error})"))?;
     let visitor = Rc::new(Visitor::new(ring.clone()));
     let mut dice = Dice(net::wall_micros() | 1);
@@ -86,7 +82,8 @@ async fn look_until(
             live = in_force;
         }
         for target in targets.iter_mut().filter(|target| target.due <= now && !target.busy.get()) {
-            let Some(probe) = live.pools().get(target.pool).and_then(|it| it.settings.probe.as_ref())
+            let Some(probe) =
+                live.pools().get(target.pool).and_then(|it| it.settings.probe.as_ref())
             else {
                 continue;
             };
@@ -141,7 +138,8 @@ fn targets(
             let same = before.as_ref().and_then(|(live, targets)| {
                 let named = |target: &&Target| {
                     let pool = live.pools().get(target.pool);
-                    let same = pool.is_some_and(|pool| pool.settings.name == settings.settings.name);
+                    let same =
+                        pool.is_some_and(|pool| pool.settings.name == settings.settings.name);
                     same && target.address == address
                 };
                 targets.iter().find(named)

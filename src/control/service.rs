@@ -35,7 +35,12 @@ pub(super) enum Event {
     /// Somebody asks for the file to be read again, and waits for the answer.
     Reload(mpsc::Sender<Answer>),
     /// Somebody takes a server of a pool out, or in again.
-    Drain { pool: String, server: String, out: bool, asker: mpsc::Sender<Answer> },
+    Drain {
+        pool: String,
+        server: String,
+        out: bool,
+        asker: mpsc::Sender<Answer>,
+    },
 }
 
 /// The proxy with the files that it was started from.

@@ -8,6 +8,8 @@
 //!                                         └─ meanwhile left out again, twice as long ─┘
 //! ```
 
+use std::time::Duration;
+
 use super::settings::{Ask, PoolSettings};
 
 /// Failures in a row, without an answer between, after which a server is left out.
@@ -19,6 +21,9 @@ pub const LEFT_OUT_FIRST: u64 = 5_000;
 
 /// And the longest.
 pub const LEFT_OUT_LAST: u64 = 80_000;
+
+/// Probes further apart than this do not spare users the try.
+const TELLING_EVERY: Duration = Duration::from_secs(30);
 
 /// What tells about a server's health.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -88,6 +93,8 @@ impl Policy {
             Ask::Connection => pool.tls.is_some(),
             Ask::Http { .. } => true,
         };
+        // One that comes seldom would keep a server out for long.
+        let telling = telling && probe.every <= TELLING_EVERY;
         Self { fall: probe.fall, rise: probe.rise, telling, try_all: probe.try_all }
     }
 }

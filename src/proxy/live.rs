@@ -10,11 +10,11 @@ use std::sync::Arc;
 
 use crate::config::Config;
 use crate::net::{self, Dial};
+use crate::pool::health::Policy;
 use crate::pool::settings::{
     PoolId, PoolSettings, Profile, ServerAddress, ServerName, ServerSettings, Sni, Trust,
     UpstreamTls,
 };
-use crate::pool::health::Policy;
 use crate::pool::{Load, Shelf};
 use crate::site::{Listener, ListenerId, SiteId};
 use crate::tls::{
@@ -200,7 +200,9 @@ impl Live {
 fn clients_max_auto(config: &Config) -> usize {
     let places: usize = config.listeners.iter().map(|listener| listener.addresses.len()).sum();
     let doors = (places * net::usable_cores().len()) as u64 * FILES_PER_DOOR;
-    let left = net::open_file_limit().saturating_sub(RESERVED_FILES + doors);
+    let probed = config.pools.iter().filter(|pool| pool.probe.is_some());
+    let probed: usize = probed.map(|pool| pool.servers.len()).sum();
+    let left = net::open_file_limit().saturating_sub(RESERVED_FILES + doors + probed as u64);
     usize::try_from(left / 2).unwrap_or(usize::MAX)
 }
 

@@ -86,13 +86,13 @@ impl<M: Machine> Visitor<M> {
                 let name = tls.name.as_deref().unwrap_or(&asked);
                 let session = tls.connector.connect(name).map_err(|fault| handshake(&fault))?;
                 let stream = Stream::secure(socket, session);
-                stream.handshake(None, &alarm, Which::Upstream).await.map_err(|broken| {
-                    match broken {
+                stream.handshake(None, &alarm, Which::Upstream).await.map_err(
+                    |broken| match broken {
                         Broken::TimedOut => Trouble::ConnectTimedOut.into(),
                         Broken::Socket(error) => handshake(&error),
                         Broken::Tls(fault) => handshake(&fault),
-                    }
-                })?;
+                    },
+                )?;
                 stream
             }
         };
@@ -185,9 +185,7 @@ impl<S: Socket> Visit<'_, S> {
 fn broken(broken: Broken) -> Refusal {
     match broken {
         Broken::TimedOut => Trouble::HeadTimedOut.into(),
-        Broken::Socket(error) => {
-            Refusal { trouble: Trouble::Closed, detail: error.to_string() }
-        }
+        Broken::Socket(error) => Refusal { trouble: Trouble::Closed, detail: error.to_string() },
         Broken::Tls(fault) => handshake(&fault),
     }
 }

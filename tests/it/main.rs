@@ -13,6 +13,8 @@ mod check;
 mod early;
 mod fields;
 mod front_tls;
+mod health;
+mod health_probes;
 mod identity;
 mod latency;
 mod limits;

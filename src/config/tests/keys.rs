@@ -75,7 +75,7 @@ fn every_default_is_shown() {
     for (pattern, key) in patterns().filter(|(pattern, key)| *pattern == key.pattern) {
         let Otherwise::Value(value) = key.otherwise else { continue };
         // Inside of lists and short tables nothing is added.
-        let inside = ["servers.", "respond.", "rotate."];
+        let inside = ["servers.", "respond.", "rotate.", "http."];
         let inside = inside.iter().any(|part| pattern.contains(part));
         if is_available(&pattern) && !inside {
             let line = format!("\n{} = {value} # default\n", key.name());

@@ -93,7 +93,10 @@ fn a_telling_probe_tries_in_the_place_of_users() {
     let telling = Policy { telling: true, ..POLICY };
     check(telling, "0 fff left-out, 4 + left-out, 6 . left-out, 9 + up");
     // Without an answer between, the next pause is longer.
-    check(telling, "0 s left-out, 6 + up, 7 s left-out, 16 + left-out, 18 + up, 19 as left-out, 25 + up");
+    check(
+        telling,
+        "0 s left-out, 6 + up, 7 s left-out, 16 + left-out, 18 + up, 19 as left-out, 25 + up",
+    );
     // A doubt is cleared by whoever is first.
     check(telling, "0 z up, 1 t left-out, 2 a up");
     // Another port says nothing about requests.
@@ -130,8 +133,11 @@ fn what_is_shown() {
 #[test]
 fn the_best_state_is_zero_and_codes_return() {
     assert_eq!(State::default().word(), 0);
-    assert!(!State::waits_for_answer(State { down: true, against: 255, ..State::default() }.word()));
-    let state = State { down: true, drained: true, against: 200, failures: 255, times: 15, until: 1 << 40 };
+    assert!(!State::waits_for_answer(
+        State { down: true, against: 255, ..State::default() }.word()
+    ));
+    let state =
+        State { down: true, drained: true, against: 200, failures: 255, times: 15, until: 1 << 40 };
     assert_eq!(State::of_word(state.word()), state);
     for code in (0..9).chain([1 << 16 | 503, 2 << 16]) {
         if let Some(trouble) = Trouble::of_code(code) {
