@@ -212,3 +212,79 @@ pub(super) fn drain(live: &Live, pool: &str, server: &str, out: bool) -> Result<
         "pool {name}: server {server} takes no new requests; {busy} are under way. Clients that are logged in by NTLM or Negotiate keep their connection to it until they leave.{last}"
     ))
 }
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use super::*;
+    use crate::config;
+    use crate::pool::health::Trouble;
+    use crate::pool::settings::ServerAddress;
+    use crate::proxy::Kept;
+    use crate::tls::TicketSecrets;
+
+    /// What is in force with these servers, by a registry that goes on.
+    fn live(servers: &str, kept: &mut Kept, secrets: &Arc<TicketSecrets>) -> Live {
+        let text = format!("[pool.web]\nservers = [{servers}]\nbackup = [\"10.0.0.9:80\"]\n");
+        let source = |_: &Path| Ok(text.clone().into_bytes());
+        let (config, _) = config::read(Path::new("a.toml"), &source, 0).unwrap();
+        let resolve = |server: &ServerAddress| match server {
+            ServerAddress::Socket(address) => vec![*address],
+            // A name with two addresses.
+            ServerAddress::Name { port, .. } => {
+                [1, 2].map(|last| SocketAddr::from(([10, 0, 0, last], *port))).to_vec()
+            }
+        };
+        Live::new(1, config, secrets, kept, &resolve).unwrap()
+    }
+
+    fn states(live: &Live) -> String {
+        let servers = show(live).swap_remove(0).servers;
+        let words = servers.iter().map(|server| server.state);
+        words.collect::<Vec<_>>().join(", ")
+    }
+
+    #[test]
+    fn servers_are_shown_drained_and_known_again() {
+        let (mut kept, secrets) = (Kept::default(), TicketSecrets::new().unwrap());
+        let first = live("\"fe01:80\", \"10.0.0.3:80\"", &mut kept, &secrets);
+        let shared = Shared::new(first, Arc::clone(&secrets), 1);
+        let mut health = Health::default();
+        health.take_over(&shared);
+        let first = shared.live.load_full();
+        assert_eq!(states(&first), "up, up, up, up");
+        let load = Arc::clone(&first.pools()[0].servers[2].load);
+        let (policy, now) = (first.pools()[0].policy, millis(net::monotonic()));
+        load.enter();
+        load.heard(Evidence::Silent(Trouble::HeadTimedOut), now, policy);
+        // A name is all its addresses.
+        let done = drain(&first, "web", "fe01:80", true).unwrap();
+        assert!(done.contains("0 are under way") && !done.contains("503"), "{done}");
+        assert_eq!(states(&first), "drained, drained, left out, up");
+        let shown = show(&first).swap_remove(0).servers.swap_remove(2);
+        assert_eq!((shown.in_flight, shown.backup, shown.name.as_str()), (1, false, "10.0.0.3:80"));
+        assert_eq!(shown.last_trouble.as_deref(), Some("no answer in time"));
+        let ago = net::wall_micros().saturating_sub(shown.since_micros.unwrap());
+        assert!(ago < 10_000_000, "{ago}");
+        assert!(drain(&first, "web", "fe02:80", true).unwrap_err().contains("fe01:80, "));
+        assert!(drain(&first, "wed", "fe01:80", true).unwrap_err().contains("there are: web"));
+        // One leaves, and comes again as another; what the operator said stays.
+        for (servers, expected) in [
+            ("\"fe01:80\"", "drained, drained, up"),
+            ("\"10.0.0.3:80\", \"10.0.0.1:80\"", "up, drained, up"),
+        ] {
+            shared.live.store(Arc::new(live(servers, &mut kept, &secrets)));
+            health.take_over(&shared);
+            assert_eq!(states(&shared.live.load()), expected);
+        }
+        let last = shared.live.load_full();
+        for server in ["10.0.0.3:80", "10.0.0.9:80"] {
+            drain(&last, "web", server, true).unwrap();
+        }
+        let done = drain(&last, "web", "10.0.0.1:80", true).unwrap();
+        assert!(done.contains("no other server of the pool may be asked"), "{done}");
+        drain(&last, "web", "10.0.0.1:80", false).unwrap();
+        assert_eq!(states(&last), "drained, up, drained");
+    }
+}
