@@ -25,7 +25,7 @@
 //! handshake  tls/server.rs      the greeting names the site, the session gets its certificate
 //! head       http/request.rs    slices of the received block, or Malformed: 4xx and close
 //! rule       site/table.rs      (listener, host, canonical path) to Rule, without a lock
-//! pick       pool/balance.rs    a server
+//! pick       pool/balance.rs    a server that is well, else the least ill
 //! lease      proxy/obtain.rs    the client's pin, an idle connection, or a new one
 //! send       http/write.rs      kept lines copied in runs; head and first body bytes in one send
 //! relay up   proxy/upload.rs    pieces as they come; then a watch whether the client leaves
@@ -48,6 +48,16 @@
 //!
 //! What has to mean the same in every Config (numbers of listeners and of sets of certificates, the
 //! places of idle connections, sessions to servers) is in `proxy/kept.rs`.
+//!
+//! # Which servers are well
+//!
+//! ```text
+//! met        proxy/forward.rs   an exchange that was not answered, and the first that is again
+//! looked at  control/probes.rs  each server at its own beat, by the way that requests take
+//! judged     pool/health.rs     both, into one word for each server
+//! read       proxy/obtain.rs    by every pick, without a lock; it outlasts every Config
+//! said       control/health.rs  in the service's log, once for each change, with what to do
+//! ```
 //!
 //! # The rooms
 //!

@@ -4,6 +4,7 @@ mod check;
 mod demo;
 mod explain;
 mod keys;
+mod pool;
 mod reload;
 mod run;
 
@@ -95,6 +96,29 @@ enum Command {
         #[arg(long)]
         json: bool,
     },
+    /// Take a server of a pool out for maintenance, or in again; it stays so over reloads
+    #[command(
+        after_help = "Example: gatehouse pool front-end drain --server fe01.contoso.local:4443\nExit codes: 0 done, 1 no instance was reached, 2 there is no such pool or server"
+    )]
+    Pool {
+        /// The pool's name in the file
+        pool: String,
+        /// What to do
+        #[arg(value_enum)]
+        verb: pool::Verb,
+        /// The server, as in the file; a name stands for all its addresses, an address for itself
+        #[arg(long)]
+        server: String,
+        /// The admin socket of the running instance
+        #[arg(long, value_name = "PATH", default_value = reload::SOCKET)]
+        socket: PathBuf,
+        /// The operator's file, to find the admin socket by
+        #[arg(long, value_name = "FILE", conflicts_with = "socket")]
+        config: Option<PathBuf>,
+        /// Print the answer as JSON
+        #[arg(long)]
+        json: bool,
+    },
     /// Show a published page: no file, no root, nothing else installed
     #[command(after_help = "Example: gatehouse demo, then open https://127.0.0.1:8443/")]
     Demo {
@@ -118,6 +142,9 @@ pub fn main() -> ExitCode {
         Command::Explain { markdown: true, .. } => explain::page(),
         Command::Explain { word, json, .. } => explain::explain(word.as_deref(), json),
         Command::Reload { socket, config, json } => reload::reload(&socket, config.as_ref(), json),
+        Command::Pool { pool, verb, server, socket, config, json } => {
+            pool::pool((&pool, verb, &server), &socket, config.as_ref(), json)
+        }
         Command::Demo { port } => demo::demo(port),
     };
     ExitCode::from(done)

@@ -11,13 +11,18 @@ use super::{FAILED, REFUSED};
 /// Where the running instance listens if its file does not say otherwise.
 pub(super) const SOCKET: &str = "/run/gatehouse/admin.sock";
 
-/// Asks the running instance to read its file again. The socket is the one that `file` names, if
-/// there is a file.
+/// Asks the running instance to read its file again.
 pub(super) fn reload(socket: &Path, file: Option<&PathBuf>, json: bool) -> u8 {
+    ask("reload", socket, file, json)
+}
+
+/// Asks the running instance something and prints its answer. The socket is the one that `file`
+/// names, if there is a file.
+pub(super) fn ask(question: &str, socket: &Path, file: Option<&PathBuf>, json: bool) -> u8 {
     // A file with faults is complained about by the instance itself, if it can be found.
     let named = file.and_then(|file| read(file).ok()).map(|(config, _)| config.admin.socket);
     let socket = named.as_deref().unwrap_or(socket);
-    match ask_instance(socket, "reload") {
+    match ask_instance(socket, question) {
         Ok(answer) => {
             let code = if answer.done { 0 } else { REFUSED };
             tell(&answer, json);

@@ -196,6 +196,37 @@ impl Faults {
             .help("`openssl x509 -in server.pem -noout -pubkey | openssl pkey -pubin -outform der | sha256sum`");
     }
 
+    pub(super) fn probe_asks_twice(&mut self, at: At, first: At) {
+        self.add(at, "this probe asks by `tcp` and by `http`; it can do one thing only")
+            .note(first, "`tcp` is here")
+            .help("leave one out: `http` proves that the application answers, `tcp` that something listens on another port");
+    }
+
+    pub(super) fn probe_without_host(&mut self, at: At) {
+        self.add(at, "this probe has no name to verify the servers by: with server_name = \"host\" that is the client's")
+            .help("add http = { path = \"/\", host = \"…\" }, with one of the site's names");
+    }
+
+    pub(super) fn probe_too_often(&mut self, at: At) {
+        self.add(at, "`every` must be at least \"100ms\"");
+    }
+
+    pub(super) fn probe_longer_than_every(&mut self, at: At) {
+        self.add(at, "`timeout` must not be longer than `every`")
+            .help("a server has one probe at a time: shorten `timeout`, or ask less often");
+    }
+
+    pub(super) fn not_a_probe_path(&mut self, at: At, text: &str) {
+        self.add(at, format!("`{text}` is not a path to ask for")).help(
+            "for example \"/autodiscover/autodiscoverservice.svc/root\": it begins with `/`, is without the host, and spaces and other letters are written as %20 and the like",
+        );
+    }
+
+    pub(super) fn not_a_probe_host(&mut self, at: At, text: &str) {
+        self.add(at, format!("`{text}` cannot be the Host of a probe"))
+            .help("one of the names that users ask for, such as \"webext.contoso.com\"");
+    }
+
     pub(super) fn not_a_host(&mut self, at: At, name: &str, fault: NameFault) {
         self.add(at, format!("`{name}` cannot be the name of a host: {}", name_fault(fault)));
     }

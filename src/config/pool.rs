@@ -2,13 +2,14 @@
 
 use std::collections::HashMap;
 use std::net::{IpAddr, SocketAddr};
+use std::time::Duration;
 
 use super::judge::Judge;
 use super::{Adapter, Timeouts, later, value};
 use crate::document::{self, Affinity, At, Named, Written};
 use crate::pool::settings::{
-    Balance, PoolId, PoolSettings, Profile, ServerAddress, ServerName, ServerSettings, Sni, Trust,
-    UpstreamTls,
+    Ask, Balance, PoolId, PoolSettings, ProbeSettings, Profile, ServerAddress, ServerName,
+    ServerSettings, Sni, Trust, UpstreamTls,
 };
 use crate::site::Listener;
 use crate::site::host::canonical_name;
@@ -65,6 +66,8 @@ impl Judge<'_> {
         self.affinity(table.affinity.as_ref());
         let balances =
             [("least-loaded", Balance::LeastLoaded), ("round-robin", Balance::RoundRobin)];
+        let tls = table.tls.as_ref().map(|tls| self.upstream_tls(&tls.value));
+        let probe = table.probe.as_ref();
         PoolSettings {
             id: PoolId(place as u32),
             name: name.value.clone(),
@@ -75,7 +78,8 @@ impl Judge<'_> {
             servers: self.servers(table, ourselves),
             balance: self.choice("balance", table.balance.as_ref(), &balances),
             idle_max: self.number("idle_max", table.idle_max.as_ref(), (0, 65_535)).unwrap_or(32),
-            tls: table.tls.as_ref().map(|tls| self.upstream_tls(&tls.value)),
+            probe: probe.map(|probe| self.probe(probe, tls.as_ref())),
+            tls,
             timeouts: self.timeouts(timeouts, &table.timeouts),
         }
     }
@@ -179,6 +183,58 @@ impl Judge<'_> {
         UpstreamTls { ca, server_name, sni, pin_sha256, profile, fingerprint: 0 }.sealed()
     }
 
+    fn probe(
+        &mut self,
+        Written { at, value: table }: &Written<document::Probe>,
+        tls: Option<&UpstreamTls>,
+    ) -> ProbeSettings {
+        let tcp = self.number("tcp", table.tcp.as_ref(), (1, 65_535));
+        let ask = match (&table.http, tcp) {
+            (Some(http), _) => self.probe_http(http),
+            (None, Some(port)) => Ask::Tcp(port as u16),
+            (None, None) => Ask::Connection,
+        };
+        if let (Some(http), Some(tcp)) = (&table.http, &table.tcp) {
+            self.faults.probe_asks_twice(http.at, tcp.at);
+        }
+        let by_host = tls.is_some_and(|tls| tls.server_name == ServerName::Host);
+        if by_host && matches!(ask, Ask::Connection | Ask::Http { host: None, .. }) {
+            self.faults.probe_without_host(table.http.as_ref().map_or(*at, |http| http.at));
+        }
+        let every = self.time("every", &table.every, Duration::from_secs(5));
+        let timeout = self.time("timeout", &table.timeout, Duration::from_secs(2).min(every));
+        if let (Some(written), true) = (&table.every, every < PROBE_EVERY_LEAST) {
+            self.faults.probe_too_often(written.at);
+        } else if let (Some(written), true) = (&table.timeout, timeout > every) {
+            self.faults.probe_longer_than_every(written.at);
+        }
+        let fall = self.number("fall", table.fall.as_ref(), (1, 100)).unwrap_or(3);
+        let rise = self.number("rise", table.rise.as_ref(), (1, 100)).unwrap_or(2);
+        let all_down = [("try-all", true), ("refuse", false)];
+        let try_all = self.choice("all_down", table.all_down.as_ref(), &all_down);
+        ProbeSettings { ask, every, timeout, fall: fall as u8, rise: rise as u8, try_all }
+    }
+
+    fn probe_http(&mut self, Written { at, value }: &Written<document::ProbeHttp>) -> Ask {
+        let path = value.path.as_ref();
+        match path {
+            None => self.faults.missing(*at, "this probe", "path", "path = \"/\""),
+            Some(path) if !is_target(&path.value) => {
+                self.faults.not_a_probe_path(path.at, &path.value);
+            }
+            Some(_) => {}
+        }
+        let host = value.host.as_ref().map(|host| {
+            if !is_host(&host.value) {
+                self.faults.not_a_probe_host(host.at, &host.value);
+            }
+            host.value.clone()
+        });
+        let expect = self.number("expect", value.expect.as_ref(), (200, 599)).unwrap_or(200);
+        let path = path.map_or_else(String::new, |path| path.value.clone());
+        Ask::Http { path, host, expect: expect as u16 }
+    }
+
     fn authorities(&mut self, ca: &Written<String>) -> Trust {
         let Some((path, pem)) = self.file(ca) else { return Trust::System };
         match read_chain(&pem) {
@@ -208,6 +264,22 @@ impl Judge<'_> {
             }
         }
     }
+}
+
+/// A probe more often than this tells nothing new and costs.
+const PROBE_EVERY_LEAST: Duration = Duration::from_millis(100);
+
+/// What may stand in a start line, in origin form.
+fn is_target(text: &str) -> bool {
+    let plain = text.bytes().all(|byte| byte.is_ascii_graphic() && byte != b'#');
+    text.starts_with('/') && plain
+}
+
+/// A name or an address, with or without a port.
+fn is_host(text: &str) -> bool {
+    let name = value::host_and_port(text).map_or(text, |(host, _)| host);
+    let is_name = canonical_name(name).is_ok_and(|name| !name.starts_with('*'));
+    is_name || text.parse::<SocketAddr>().is_ok()
 }
 
 fn server_address(text: &str) -> Option<ServerAddress> {

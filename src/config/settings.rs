@@ -70,7 +70,7 @@ impl Judge<'_> {
         }
     }
 
-    fn time(&mut self, key: &str, written: &Amount, otherwise: Duration) -> Duration {
+    pub(super) fn time(&mut self, key: &str, written: &Amount, otherwise: Duration) -> Duration {
         let Some(written) = written else { return otherwise };
         value::duration(&written.value).unwrap_or_else(|| {
             self.faults.not_a_duration(written.at, key);

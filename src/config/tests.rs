@@ -13,7 +13,7 @@ use super::*;
 
 mod keys;
 
-use crate::pool::settings::{Balance, PoolId, Profile, ServerAddress, ServerName, Sni, Trust};
+use crate::pool::settings::{Ask, Balance, PoolId, Profile, ServerAddress, ServerName, Sni, Trust};
 use crate::site::{Action, Forwarded, Found, PathCheck};
 
 /// 2027-06-15 at 12:00 UTC.
@@ -346,6 +346,11 @@ fn every_key() {
     assert_eq!(tls.server_name, ServerName::Fixed("webext.contoso.com".into()));
     assert_eq!((&tls.sni, tls.profile), (&Sni::Same, Profile::Tls12));
     assert_eq!(tls.pin_sha256.len(), 1);
+    let probe = pool.probe.as_ref().unwrap();
+    let host = Some("webext.contoso.com".to_owned());
+    assert_eq!(probe.ask, Ask::Http { path: "/health?full".into(), host, expect: 204 });
+    assert_eq!((probe.every, probe.timeout), (Duration::from_secs(7), Duration::from_secs(1)));
+    assert_eq!((probe.fall, probe.rise, probe.try_all), (4, 5, false));
     let site = &config.table.sites()[0];
     assert_eq!((site.path_check, site.forwarded), (PathCheck::Strict, Forwarded::Append));
     assert_eq!(

@@ -113,12 +113,36 @@ fn serve(stream: UnixStream, events: &mpsc::Sender<Event>) -> io::Result<()> {
     BufReader::new(&stream).take(QUESTION_BYTES_MAX).read_line(&mut question)?;
     let answer = match question.trim() {
         "reload" => ask(events, Event::Reload),
-        other => {
-            let text = format!("{other:?} is not understood by this version");
-            Answer { done: false, text }
-        }
+        other => match drain_asked(other) {
+            Some((pool, server, out)) => {
+                let (pool, server) = (pool.to_owned(), server.to_owned());
+                ask(events, |asker| Event::Drain { pool, server, out, asker })
+            }
+            None => {
+                let text = format!("{other:?} is not understood by this version");
+                Answer { done: false, text }
+            }
+        },
     };
     writeln!(&stream, "{}", serde_json::to_string(&answer)?)
+}
+
+/// The question that takes a server of a pool out, or in again. Names may hold spaces.
+#[must_use]
+pub fn drain_question(pool: &str, server: &str, out: bool) -> String {
+    let verb = if out { "drain" } else { "undrain" };
+    format!("{verb}\t{pool}\t{server}")
+}
+
+fn drain_asked(question: &str) -> Option<(&str, &str, bool)> {
+    let mut parts = question.split('\t');
+    let out = match parts.next()? {
+        "drain" => true,
+        "undrain" => false,
+        _ => return None,
+    };
+    let (pool, server) = (parts.next()?, parts.next()?);
+    parts.next().is_none().then_some((pool, server, out))
 }
 
 fn ask(events: &mpsc::Sender<Event>, event: impl FnOnce(mpsc::Sender<Answer>) -> Event) -> Answer {

@@ -1,20 +1,25 @@
-//! The control thread: it starts and stops the workers, resolves names and writes the logs.
+//! The control thread: it starts and stops the workers, resolves names, probes servers and writes
+//! the logs.
 //! Nothing here is on a request's way.
 
 mod admin;
 mod crew;
 mod datagram;
 mod doors;
+mod health;
 mod journal;
 mod logfile;
 mod output;
+mod probes;
 mod resolve;
+mod sentence;
 mod service;
 mod signals;
 mod source;
 mod start;
 
-pub use admin::{Answer, ask_instance};
+pub use admin::{Answer, ask_instance, drain_question};
+pub use health::{PoolHealth, ServerHealth};
 pub use service::Service;
 pub use signals::{block_signals, wait_for_signal};
 pub use source::Disk;

@@ -34,6 +34,13 @@ pub(super) enum Event {
     Signal(Signal),
     /// Somebody asks for the file to be read again, and waits for the answer.
     Reload(mpsc::Sender<Answer>),
+    /// Somebody takes a server of a pool out, or in again.
+    Drain {
+        pool: String,
+        server: String,
+        out: bool,
+        asker: mpsc::Sender<Answer>,
+    },
 }
 
 /// The proxy with the files that it was started from.
@@ -99,8 +106,17 @@ impl Service {
                     // Whoever asked may have gone.
                     let _ = asker.send(answer);
                 }
+                Ok(Event::Drain { pool, server, out, asker }) => {
+                    let answer = match self.running.drain(&pool, &server, out) {
+                        Ok(text) => Answer { done: true, text },
+                        Err(text) => Answer { done: false, text },
+                    };
+                    // Whoever asked may have gone.
+                    let _ = asker.send(answer);
+                }
                 Err(_) => {
                     self.running.mend();
+                    self.running.say_health();
                     self.look_at_files();
                 }
             }

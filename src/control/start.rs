@@ -13,6 +13,7 @@ use crate::tls::TicketSecrets;
 
 use super::crew::Crew;
 use super::doors::Doors;
+use super::health::{self, Health, PoolHealth};
 use super::journal::{Journal, Outputs};
 use super::resolve::{Known, resolve_all};
 
@@ -48,6 +49,7 @@ pub struct Running {
     crew: Crew,
     doors: Doors,
     journal: Journal,
+    health: Health,
 }
 
 /// Starts everything that `config` says.
@@ -70,7 +72,9 @@ pub fn start(config: Config, settings: Settings) -> Result<Running, Refused> {
     let journal = Journal::start(outputs, Arc::clone(&shared))?;
     journal.add(hired.queues);
     doors.take_over(opened, &shared.live.load().config, &mut kept, &crew);
-    let running = Running { shared, kept, known, crew, doors, journal };
+    let mut health = Health::default();
+    health.take_over(&shared);
+    let running = Running { shared, kept, known, crew, doors, journal, health };
     if settings.talkative {
         running.introduce(hired.flags, files);
     }
@@ -138,12 +142,34 @@ impl Running {
         self.crew.shrink(count);
         let live = self.shared.live.load();
         self.doors.take_over(opened, &live.config, &mut self.kept, &self.crew);
+        drop(live);
+        self.health.take_over(&self.shared);
         Ok(generation)
     }
 
     /// What could not be done for want of descriptors is tried again.
     pub(super) fn mend(&mut self) {
         self.doors.spread(&self.crew);
+    }
+
+    /// Says in the service's log which servers are not as they were.
+    pub(super) fn say_health(&mut self) {
+        self.health.say_changes(&self.shared.live.load());
+    }
+
+    /// All pools with the health of their servers.
+    #[must_use]
+    pub fn health(&self) -> Vec<PoolHealth> {
+        health::show(&self.shared.live.load())
+    }
+
+    /// Takes a server of a pool out, so that only clients who are logged in there still reach it, or
+    /// takes it in again. It stays so over reloads. Gives what was done, in words.
+    ///
+    /// # Errors
+    /// There is no such pool or server.
+    pub fn drain(&self, pool: &str, server: &str, out: bool) -> Result<String, String> {
+        health::drain(&self.shared.live.load(), pool, server, out)
     }
 
     /// Where clients are accepted; with the ports that the kernel chose.
@@ -168,6 +194,7 @@ impl Running {
     pub fn stop(mut self, mut hurry: impl FnMut() -> bool) {
         let drain = self.shared.live.load().config.timeouts.drain;
         self.shared.draining.store(true, Ordering::Release);
+        self.health = Health::default();
         // The workers' own handles close when they have taken who waits.
         self.doors = Doors::default();
         let until = net::monotonic() + drain;

@@ -129,6 +129,7 @@ pub struct Pool {
     pub affinity: Option<Written<Affinity>>,
     pub idle_max: Number,
     pub tls: Option<Written<PoolTls>>,
+    pub probe: Option<Written<Probe>>,
     pub timeouts: Timeouts,
 }
 
@@ -159,6 +160,28 @@ pub struct PoolTls {
     pub sni: Text,
     pub pin_sha256: Texts,
     pub profile: Text,
+}
+
+/// `[pool.NAME.probe]`
+#[expect(missing_docs, reason = "the fields are the keys of the file")]
+#[derive(Clone, Debug, Default)]
+pub struct Probe {
+    pub tcp: Number,
+    pub http: Option<Written<ProbeHttp>>,
+    pub every: Amount,
+    pub timeout: Amount,
+    pub fall: Number,
+    pub rise: Number,
+    pub all_down: Text,
+}
+
+/// `http = { … }`
+#[expect(missing_docs, reason = "the fields are the keys of the file")]
+#[derive(Clone, Debug, Default)]
+pub struct ProbeHttp {
+    pub path: Text,
+    pub host: Text,
+    pub expect: Number,
 }
 
 /// `[site.NAME]`

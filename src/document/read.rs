@@ -8,7 +8,7 @@ use super::table::{Reading, Table};
 use super::twice;
 use super::{
     Adapter, Admin, Affinity, At, Certificate, Document, Limits, Listener, Log, Misread, Pool,
-    PoolTls, Resolver, Respond, Rotate, Rule, Server, Site, Timeouts, Written,
+    PoolTls, Probe, ProbeHttp, Resolver, Respond, Rotate, Rule, Server, Site, Timeouts, Written,
 };
 
 /// Reads one file's text. Everything that could be read is in the Document even when something
@@ -150,6 +150,7 @@ fn pool(t: &mut Table<'_>) -> Pool {
         ),
         idle_max: t.number("idle_max"),
         tls: t.table("tls", pool_tls),
+        probe: t.table("probe", probe),
         timeouts: inner(t.table("timeouts", pool_timeouts)),
     }
 }
@@ -169,6 +170,22 @@ fn pool_tls(t: &mut Table<'_>) -> PoolTls {
         sni: t.text("sni"),
         pin_sha256: t.texts("pin_sha256"),
         profile: t.text("profile"),
+    }
+}
+
+fn probe(t: &mut Table<'_>) -> Probe {
+    Probe {
+        tcp: t.number("tcp"),
+        http: t.table("http", |t| ProbeHttp {
+            path: t.text("path"),
+            host: t.text("host"),
+            expect: t.number("expect"),
+        }),
+        every: t.amount("every"),
+        timeout: t.amount("timeout"),
+        fall: t.number("fall"),
+        rise: t.number("rise"),
+        all_down: t.text("all_down"),
     }
 }
 

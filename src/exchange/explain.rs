@@ -96,7 +96,8 @@ const CLIENT: [ClientFault; 10] = [
     ClientFault::TooManyFromAddress,
 ];
 
-const UPSTREAM: [UpstreamFault; 9] = [
+const UPSTREAM: [UpstreamFault; 10] = [
+    UpstreamFault::AllDown,
     UpstreamFault::Refused,
     UpstreamFault::Unreachable,
     UpstreamFault::SlowConnect,
@@ -196,6 +197,9 @@ fn client_advice(fault: ClientFault) -> &'static str {
 fn upstream_meaning(fault: UpstreamFault) -> &'static str {
     match fault {
         UpstreamFault::Malformed(malformed) => malformed.meaning(),
+        UpstreamFault::AllDown => {
+            "No server of the pool may be asked: probes say that each is down and the pool has all_down = \"refuse\", or the servers were drained."
+        }
         UpstreamFault::Refused => {
             "The server refused the connection: it is there, and its service is not."
         }
@@ -229,6 +233,9 @@ fn upstream_advice(fault: UpstreamFault) -> &'static str {
         }
         UpstreamFault::Malformed(_) => {
             "Have the server's application corrected. See what it sends: `curl -sv --http1.1 -o /dev/null http://SERVER:PORT/PATH` from this box (https:// and -k for a pool with TLS)."
+        }
+        UpstreamFault::AllDown => {
+            "`journalctl -u gatehouse | grep 'is down'` says since when and why. If the servers work and only the probe is wrong, correct it (`gatehouse keys pool.NAME.probe`); `gatehouse pool NAME undrain --server SERVER` takes a drained server in again."
         }
         UpstreamFault::Refused => {
             "On the server: is the service started, on this port (`netstat -ano | findstr PORT`; for IIS `iisreset /status`)? From this box: `nc -vz SERVER PORT`. A firewall that rejects looks the same."

@@ -44,6 +44,9 @@ pub enum ClientFault {
 /// What the server, or the way to it, did.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum UpstreamFault {
+    /// No server of the pool may be asked: probes say that they are down, or the operator has taken
+    /// them out.
+    AllDown,
     /// It refused the connection.
     Refused,
     /// There is no way to it.
@@ -99,7 +102,8 @@ impl Failure {
                 ClientFault::TooManyFromAddress => 429,
             },
             Self::Upstream(fault) => match fault {
-                UpstreamFault::Refused
+                UpstreamFault::AllDown
+                | UpstreamFault::Refused
                 | UpstreamFault::Unreachable
                 | UpstreamFault::TlsFailed
                 | UpstreamFault::ClosedBeforeHead
@@ -136,6 +140,7 @@ impl Failure {
                 ClientFault::TooManyFromAddress => "too_many_from_address",
             },
             Self::Upstream(fault) => match fault {
+                UpstreamFault::AllDown => "all_down",
                 UpstreamFault::Refused => "upstream_refused",
                 UpstreamFault::Unreachable => "upstream_unreachable",
                 UpstreamFault::SlowConnect => "upstream_slow_connect",

@@ -41,7 +41,8 @@ pub fn may_send_elsewhere(fault: UpstreamFault) -> bool {
         | UpstreamFault::Unreachable
         | UpstreamFault::SlowConnect
         | UpstreamFault::TlsFailed => true,
-        UpstreamFault::ClosedBeforeHead
+        UpstreamFault::AllDown
+        | UpstreamFault::ClosedBeforeHead
         | UpstreamFault::SlowHead
         | UpstreamFault::Malformed(_)
         | UpstreamFault::Truncated

@@ -1,5 +1,6 @@
 //! Which server is asked next.
 
+use super::health::Standing;
 use super::settings::Balance;
 
 /// What is known about a server at the moment of choosing.
@@ -13,25 +14,40 @@ pub struct Candidate {
     pub backup: bool,
     /// It failed in this exchange already.
     pub tried: bool,
+    /// Its health.
+    pub standing: Standing,
 }
 
-/// Picks one of `count` servers; `turn` moves on by one each time and starts anywhere. `None` if
-/// all were tried.
+/// Picks one of `count` servers; `turn` moves on by one each time and starts anywhere. A worse
+/// server is asked only when no better one is left. `None` if all were tried, or may not be.
 pub fn pick(
     count: usize,
     candidate: impl Fn(usize) -> Candidate,
     balance: Balance,
     turn: usize,
 ) -> Option<usize> {
-    let among = |backup| match balance {
-        Balance::RoundRobin => in_turn(count, &candidate, turn, backup),
-        Balance::LeastLoaded => least_loaded(count, &candidate, turn, backup),
+    let among = |class: Class| match balance {
+        Balance::RoundRobin => in_turn(count, &candidate, turn, class),
+        Balance::LeastLoaded => least_loaded(count, &candidate, turn, class),
     };
-    among(false).or_else(|| among(true))
+    CLASSES.into_iter().find_map(among)
 }
 
-fn usable(candidate: Candidate, backup: bool) -> bool {
-    !candidate.tried && candidate.backup == backup && candidate.weight > 0
+/// How it stands, and whether it is a backup.
+type Class = (Standing, bool);
+
+/// Best first.
+const CLASSES: [Class; 6] = [
+    (Standing::Up, false),
+    (Standing::Up, true),
+    (Standing::LeftOut, false),
+    (Standing::LeftOut, true),
+    (Standing::Down, false),
+    (Standing::Down, true),
+];
+
+fn usable(candidate: Candidate, class: Class) -> bool {
+    !candidate.tried && (candidate.standing, candidate.backup) == class && candidate.weight > 0
 }
 
 /// Each server in turn, as often as its weight says.
@@ -39,9 +55,9 @@ fn in_turn(
     count: usize,
     candidate: &impl Fn(usize) -> Candidate,
     turn: usize,
-    backup: bool,
+    class: Class,
 ) -> Option<usize> {
-    let fitting = || (0..count).filter(|&index| usable(candidate(index), backup));
+    let fitting = || (0..count).filter(|&index| usable(candidate(index), class));
     let total: usize = fitting().map(|index| candidate(index).weight as usize).sum();
     let mut left = turn.checked_rem(total)?;
     fitting().find(|&index| {
@@ -57,11 +73,11 @@ fn least_loaded(
     count: usize,
     candidate: &impl Fn(usize) -> Candidate,
     turn: usize,
-    backup: bool,
+    class: Class,
 ) -> Option<usize> {
     let start = turn.checked_rem(count)?;
     let from_start = (start..count).chain(0..start);
-    let fitting = from_start.filter(|&index| usable(candidate(index), backup));
+    let fitting = from_start.filter(|&index| usable(candidate(index), class));
     fitting.min_by(|&left, &right| {
         let (left, right) = (candidate(left), candidate(right));
         // load / weight compared without dividing.
@@ -75,7 +91,7 @@ mod tests {
     use super::*;
 
     fn server(load: u32, weight: u32) -> Candidate {
-        Candidate { load, weight, backup: false, tried: false }
+        Candidate { load, weight, backup: false, tried: false, standing: Standing::Up }
     }
 
     #[track_caller]
@@ -108,6 +124,44 @@ mod tests {
             check(&[backup, tried], balance, &[0, 0]);
             assert_eq!(pick(1, |_| tried, balance, 0), None);
             assert_eq!(pick(0, |_| tried, balance, 0), None);
+        }
+    }
+
+    /// Servers as letters, capital for a backup: `u`p, `l`eft out, `d`own, `o`ut. Who is asked, one
+    /// after the other, by somebody for whom all fail.
+    #[test]
+    fn worse_servers_are_asked_when_no_better_is_left() {
+        for (letters, expected) in [
+            ("uu", "01"),
+            ("lu", "10"),
+            ("lU", "10"),
+            ("dlUu", "3210"),
+            ("DLdlo", "3120"),
+            ("oO", ""),
+        ] {
+            let standing = |letter: char| match letter.to_ascii_lowercase() {
+                'u' => Standing::Up,
+                'l' => Standing::LeftOut,
+                'd' => Standing::Down,
+                _ => Standing::Out,
+            };
+            let mut servers: Vec<Candidate> = letters
+                .chars()
+                .map(|letter| Candidate {
+                    backup: letter.is_uppercase(),
+                    standing: standing(letter),
+                    ..server(0, 1)
+                })
+                .collect();
+            for balance in [Balance::RoundRobin, Balance::LeastLoaded] {
+                let mut asked = String::new();
+                while let Some(next) = pick(servers.len(), |index| servers[index], balance, 0) {
+                    asked += &next.to_string();
+                    servers[next].tried = true;
+                }
+                assert_eq!(asked, expected, "{letters}");
+                servers.iter_mut().for_each(|server| server.tried = false);
+            }
         }
     }
 }

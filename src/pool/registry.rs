@@ -1,34 +1,163 @@
-//! What outlives a Config: how busy each server is, and where its idle connections wait.
+//! What outlives a Config: how busy each server is and how well, and where its idle connections
+//! wait.
 
 use std::collections::HashMap;
 use std::net::SocketAddr;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 
+use super::health::{Evidence, Policy, Shown, State, Trouble};
 use crate::net::Dial;
 
-/// Exchanges under way at one server, over all workers; on a cache line of its own.
+/// What the workers share about one server: exchanges under way there, and its health. On a cache
+/// line of its own.
 #[derive(Debug, Default)]
 #[repr(align(128))]
-pub struct Load(AtomicU32);
+pub struct Load {
+    /// Exchanges under way in the lower half, those that have ended, wrapping, in the upper.
+    exchanges: AtomicU64,
+    /// A [`State`] as a word.
+    health: AtomicU64,
+    /// Exchanges that ended without a byte of an answer, wrapping.
+    unanswered: AtomicU32,
+    /// The last [`Trouble`].
+    trouble: AtomicU32,
+    /// When what is shown changed; milliseconds of the monotonic clock.
+    changed: AtomicU64,
+    /// More about the last trouble of a probe. No worker comes here.
+    detail: Mutex<String>,
+}
+
+/// How much had ended at a server when an exchange began there.
+#[derive(Clone, Copy, Debug)]
+pub struct Entered {
+    ended: u32,
+    unanswered: u32,
+}
+
+/// What an exchange that ends adds: one has ended, one less is under way.
+const LEAVE: u64 = (1 << 32) - 1;
 
 impl Load {
     /// One exchange more.
-    pub fn enter(&self) {
-        self.0.fetch_add(1, Ordering::Relaxed);
+    pub fn enter(&self) -> Entered {
+        let before = self.exchanges.fetch_add(1, Ordering::Relaxed);
+        let unanswered = self.unanswered.load(Ordering::Relaxed);
+        Entered { ended: (before >> 32) as u32, unanswered }
     }
 
     /// One exchange less.
     pub fn leave(&self) {
-        self.0.fetch_sub(1, Ordering::Relaxed);
+        self.exchanges.fetch_add(LEAVE, Ordering::Relaxed);
     }
 
     /// Exchanges under way.
     #[must_use]
     pub fn now(&self) -> u32 {
-        self.0.load(Ordering::Relaxed)
+        self.exchanges.load(Ordering::Relaxed) as u32
+    }
+
+    /// An exchange is about to end without a byte of an answer.
+    pub fn note_unanswered(&self) {
+        self.unanswered.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// Whether other exchanges that ended since `entered` were answered. To be asked before the own
+    /// one is noted.
+    #[must_use]
+    pub fn has_answered_since(&self, entered: Entered) -> bool {
+        let ended = (self.exchanges.load(Ordering::Relaxed) >> 32) as u32;
+        let ended = ended.wrapping_sub(entered.ended);
+        let unanswered = self.unanswered.load(Ordering::Relaxed).wrapping_sub(entered.unanswered);
+        // Those that are noted and have not left yet are counted on one side only.
+        ended > unanswered
+    }
+
+    /// What is known of its health.
+    #[inline]
+    #[must_use]
+    pub fn state(&self) -> State {
+        State::of_word(self.health.load(Ordering::Relaxed))
+    }
+
+    /// Whether nothing at all stands against it: the usual case, and cheap to know.
+    #[inline]
+    #[must_use]
+    pub fn is_well(&self) -> bool {
+        self.health.load(Ordering::Relaxed) == 0
+    }
+
+    /// Whether an exchange that was answered has to be told.
+    #[inline]
+    #[must_use]
+    pub fn waits_for_answer(&self) -> bool {
+        State::waits_for_answer(self.health.load(Ordering::Relaxed))
+    }
+
+    /// Takes `evidence` in; `now` is milliseconds of the monotonic clock.
+    pub fn heard(&self, evidence: Evidence, now: u64, policy: Policy) {
+        if let Some(trouble) = evidence.trouble() {
+            self.trouble.store(trouble.code(), Ordering::Relaxed);
+        }
+        let mut word = self.health.load(Ordering::Relaxed);
+        loop {
+            let before = State::of_word(word);
+            let after = before.heard(evidence, now, policy);
+            match self.replace(word, after) {
+                Ok(()) => {
+                    if before.shown() != after.shown() {
+                        self.changed.store(now, Ordering::Relaxed);
+                    }
+                    return;
+                }
+                Err(newer) => word = newer,
+            }
+        }
+    }
+
+    /// Takes the one place of those who may try; fails where somebody else was faster.
+    #[must_use]
+    pub fn try_it(&self, seen: State, now: u64) -> bool {
+        self.replace(seen.word(), seen.tried(now)).is_ok()
+    }
+
+    fn replace(&self, word: u64, state: State) -> Result<(), u64> {
+        if word == state.word() {
+            return Ok(());
+        }
+        let (done, order) = (state.word(), Ordering::Relaxed);
+        self.health.compare_exchange(word, done, order, order).map(|_| ())
+    }
+
+    /// What people are told, and since when, in milliseconds of the monotonic clock; 0: from the
+    /// beginning.
+    #[must_use]
+    pub fn shown(&self) -> (Shown, u64) {
+        (self.state().shown(), self.changed.load(Ordering::Relaxed))
+    }
+
+    /// What was wrong last.
+    #[must_use]
+    pub fn trouble(&self) -> Option<Trouble> {
+        Trouble::of_code(self.trouble.load(Ordering::Relaxed))
+    }
+
+    /// More about what was wrong with the last probe; may be empty. Not for workers: it waits.
+    #[must_use]
+    pub fn detail(&self) -> String {
+        self.detail.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Sets [`Self::detail`].
+    pub fn set_detail(&self, detail: &str) {
+        let mut place = self.detail.lock().unwrap_or_else(PoisonError::into_inner);
+        if *place != detail {
+            detail.clone_into(&mut place);
+        }
     }
 }
+
+const _: () = assert!(size_of::<Load>() == 128);
 
 /// Names the place where equal idle connections wait; never used for anything else again.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -66,5 +195,73 @@ impl Registry {
     ) -> Shelf {
         let next = Shelf(u32::try_from(self.shelves.len()).unwrap_or(u32::MAX));
         *self.shelves.entry(ShelfKey { dial: dial.clone(), tls, name, verified }).or_insert(next)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn exchanges_are_counted_both_ways() {
+        let load = Load::default();
+        let first = load.enter();
+        let second = load.enter();
+        assert_eq!((load.now(), load.has_answered_since(first)), (2, false));
+        load.leave();
+        assert_eq!((load.now(), load.has_answered_since(second)), (1, true));
+        let third = load.enter();
+        assert!(!load.has_answered_since(third), "that was before");
+    }
+
+    #[test]
+    fn who_was_not_answered_either_proves_nothing() {
+        let load = Load::default();
+        let entered = [(); 3].map(|()| load.enter());
+        load.note_unanswered();
+        assert!(!load.has_answered_since(entered[0]), "noted and not left");
+        load.leave();
+        assert!(!load.has_answered_since(entered[1]));
+        load.leave();
+        assert!(load.has_answered_since(entered[2]));
+    }
+
+    #[test]
+    fn counts_go_round() {
+        let load = Load::default();
+        load.exchanges.store(u64::from(u32::MAX) << 32 | 5, Ordering::Relaxed);
+        load.unanswered.store(u32::MAX, Ordering::Relaxed);
+        let entered = load.enter();
+        load.note_unanswered();
+        load.leave();
+        assert_eq!((load.now(), load.has_answered_since(entered)), (5, false));
+        load.leave();
+        assert!(load.has_answered_since(entered));
+    }
+
+    /// Many at once, and one place for who tries.
+    #[test]
+    fn one_of_many_tries() {
+        let policy = Policy { fall: 3, rise: 2, telling: false, try_all: true };
+        for round in 1..50 {
+            let load = Load::default();
+            let failed = Evidence::Failed(Trouble::Refused);
+            let took: usize = std::thread::scope(|scope| {
+                let threads: Vec<_> = (0..4)
+                    .map(|_| {
+                        scope.spawn(|| {
+                            load.heard(failed, round, policy);
+                            let (seen, later) = (load.state(), round + 6_000);
+                            let free = seen.may_be_tried(later, policy);
+                            usize::from(free && load.try_it(seen, later))
+                        })
+                    })
+                    .collect();
+                threads.into_iter().map(|thread| thread.join().unwrap()).sum()
+            });
+            assert_eq!(load.state().failures(), 4, "none is lost");
+            assert!(took <= 1, "{took}");
+            assert_eq!(load.trouble(), Some(Trouble::Refused));
+        }
     }
 }

@@ -29,6 +29,8 @@ pub struct PoolSettings {
     pub idle_max: u32,
     /// How upstream TLS is spoken, if it is.
     pub tls: Option<UpstreamTls>,
+    /// How its servers are looked at, if they are.
+    pub probe: Option<ProbeSettings>,
     /// The pool's own, else the global ones: for what belongs to no Site, such as idle connections.
     /// An Exchange takes those of its Rule.
     pub timeouts: Timeouts,
@@ -68,6 +70,41 @@ pub enum Balance {
     RoundRobin,
     /// The one with the fewest Exchanges in flight for its weight.
     LeastLoaded,
+}
+
+/// `[pool.NAME.probe]`
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ProbeSettings {
+    /// What a server is asked.
+    pub ask: Ask,
+    /// From one probe of a server to its next, about.
+    pub every: Duration,
+    /// How long one may take; no longer than `every`.
+    pub timeout: Duration,
+    /// Probes in a row that must fail before a server is down.
+    pub fall: u8,
+    /// And pass before it is up again.
+    pub rise: u8,
+    /// Servers that are down are asked when no other is left.
+    pub try_all: bool,
+}
+
+/// What a probe does.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Ask {
+    /// It connects as requests do, with TLS if the pool has it, and no more.
+    Connection,
+    /// It connects to another port.
+    Tcp(u16),
+    /// It sends GET as requests are sent.
+    Http {
+        /// The path, with its query.
+        path: String,
+        /// The Host; `None`: the server's own name.
+        host: Option<String>,
+        /// The status of the answer.
+        expect: u16,
+    },
 }
 
 /// `[pool.NAME.tls]`

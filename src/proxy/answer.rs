@@ -14,7 +14,7 @@ use super::stream::{Broken, Took};
 use super::upload::{CHUNK_BACK, CHUNK_FRONT, put_chunk, put_last_chunk};
 
 /// How large a server's head may be.
-const LIMITS: HeadLimits = HeadLimits {
+pub(super) const LIMITS: HeadLimits = HeadLimits {
     head_bytes_max: 128 * 1024,
     field_bytes_max: 64 * 1024,
     target_bytes_max: 0,

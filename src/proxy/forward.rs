@@ -181,7 +181,22 @@ async fn attempt<M: Machine>(
     };
     let progress = exchange.progress;
     client.inbox = inbox;
+    note_health(lease, &attempt, &progress, client.worker.alarms.now());
     (attempt, progress)
+}
+
+/// What the attempt says about the server.
+fn note_health<S>(lease: &Lease<S>, attempt: &Attempt, progress: &Progress, now: Moment) {
+    if progress.first_byte.get().is_some() {
+        lease.busy.note_answered(now);
+        return;
+    }
+    let fault = match attempt {
+        Attempt::Failed(Failure::Upstream(fault)) => Some(*fault),
+        // A connection that had waited was just ending, as it may.
+        Attempt::Answered(_) | Attempt::Failed(_) | Attempt::Again => None,
+    };
+    lease.busy.note_unanswered(fault, now);
 }
 
 /// Both directions at once, until there is an answer or a reason why there is none.

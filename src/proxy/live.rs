@@ -10,6 +10,7 @@ use std::sync::Arc;
 
 use crate::config::Config;
 use crate::net::{self, Dial};
+use crate::pool::health::Policy;
 use crate::pool::settings::{
     PoolId, PoolSettings, Profile, ServerAddress, ServerName, ServerSettings, Sni, Trust,
     UpstreamTls,
@@ -57,6 +58,8 @@ pub struct Live {
 pub struct LivePool {
     /// What the file says of it.
     pub settings: PoolSettings,
+    /// How evidence of its servers' health is judged.
+    pub policy: Policy,
     /// One for each address that a server's name stands for.
     pub servers: Vec<LiveServer>,
 }
@@ -67,7 +70,9 @@ pub struct LiveServer {
     pub dial: Dial,
     /// The address as text, for records.
     pub text: String,
-    /// Exchanges under way, over all workers and Configs.
+    /// As the file calls it.
+    pub name: String,
+    /// Exchanges under way and health, over all workers and Configs.
     pub load: Arc<Load>,
     /// Share of the exchanges, against the other servers'.
     pub weight: u32,
@@ -172,6 +177,12 @@ impl Live {
         &self.pools[id.0 as usize]
     }
 
+    /// All pools, in the order of the file.
+    #[must_use]
+    pub fn pools(&self) -> &[LivePool] {
+        &self.pools
+    }
+
     /// How a listener's clients are shown certificates; `None` without TLS.
     #[must_use]
     pub fn terminator(&self, id: ListenerId) -> Option<&Terminator> {
@@ -189,7 +200,9 @@ impl Live {
 fn clients_max_auto(config: &Config) -> usize {
     let places: usize = config.listeners.iter().map(|listener| listener.addresses.len()).sum();
     let doors = (places * net::usable_cores().len()) as u64 * FILES_PER_DOOR;
-    let left = net::open_file_limit().saturating_sub(RESERVED_FILES + doors);
+    let probed = config.pools.iter().filter(|pool| pool.probe.is_some());
+    let probed: usize = probed.map(|pool| pool.servers.len()).sum();
+    let left = net::open_file_limit().saturating_sub(RESERVED_FILES + doors + probed as u64);
     usize::try_from(left / 2).unwrap_or(usize::MAX)
 }
 
@@ -255,7 +268,7 @@ impl LivePool {
                 servers.push(live_server(settings, server, address, (kept, connectors))?);
             }
         }
-        Ok(Self { settings: settings.clone(), servers })
+        Ok(Self { settings: settings.clone(), policy: Policy::of(settings), servers })
     }
 }
 
@@ -295,6 +308,7 @@ fn live_server(
         shelf,
         load: kept.registry.load(&pool.name, address),
         text: address.to_string(),
+        name: server.text.clone(),
         weight: server.weight,
         backup: server.backup,
         dial,

@@ -22,10 +22,12 @@ mod pace;
 mod stream;
 mod tunnel;
 mod upload;
+mod visit;
 mod worker;
 
 pub use accept::serve_listener;
 pub use admit::Crowd;
 pub use kept::{DoorId, Kept};
 pub use live::{Live, LivePool, LiveServer, ServerTls};
+pub use visit::{Refusal, Visitor};
 pub use worker::{RECORDS_MAX, Shared, Worker, WorkerEnds, WriterEnds, journal};

@@ -7,10 +7,11 @@ use std::time::Duration;
 
 use crate::exchange::{Failure, ProxyFault, UpstreamFault, may_send_elsewhere};
 use crate::http::Credential;
-use crate::net::{Machine, Socket};
+use crate::net::{Machine, Moment, Socket};
 use crate::observe::Text;
+use crate::pool::health::{Evidence, Policy, Standing, Trouble};
 use crate::pool::settings::PoolId;
-use crate::pool::{Candidate, pick};
+use crate::pool::{Candidate, Entered, pick};
 
 use crate::site::host::without_port;
 
@@ -37,13 +38,55 @@ pub(super) struct Busy {
     view: View,
     pool: PoolId,
     pub(super) server: usize,
+    entered: Entered,
 }
 
 impl Busy {
     fn new(view: View, pool: PoolId, server: usize) -> Self {
-        let busy = Self { view, pool, server };
-        busy.server().load.enter();
-        busy
+        let entered = view.pool(pool).servers[server].load.enter();
+        Self { view, pool, server, entered }
+    }
+
+    fn policy(&self) -> Policy {
+        self.view.pool(self.pool).policy
+    }
+
+    /// The server has begun to answer.
+    pub(super) fn note_answered(&self, now: Moment) {
+        let load = &self.server().load;
+        if load.waits_for_answer() {
+            load.heard(Evidence::Answered, millis(now), self.policy());
+        }
+    }
+
+    /// It has not; what that says about it is heard once, before the exchange ends.
+    pub(super) fn note_unanswered(&self, fault: Option<UpstreamFault>, now: Moment) {
+        let load = &self.server().load;
+        let late = |trouble| match load.has_answered_since(self.entered) {
+            true => Evidence::Slow(trouble),
+            false => Evidence::Silent(trouble),
+        };
+        let evidence = match fault {
+            Some(UpstreamFault::Refused) => Some(Evidence::Failed(Trouble::Refused)),
+            Some(UpstreamFault::Unreachable) => Some(Evidence::Failed(Trouble::Unreachable)),
+            Some(UpstreamFault::TlsFailed) => Some(Evidence::Failed(Trouble::Handshake)),
+            Some(UpstreamFault::ClosedBeforeHead) => Some(Evidence::Failed(Trouble::Closed)),
+            Some(UpstreamFault::SlowConnect) => Some(late(Trouble::ConnectTimedOut)),
+            Some(UpstreamFault::SlowHead) => Some(late(Trouble::HeadTimedOut)),
+            // Of these the client or the request may be the cause.
+            Some(
+                UpstreamFault::AllDown
+                | UpstreamFault::Malformed(_)
+                | UpstreamFault::Truncated
+                | UpstreamFault::SlowBody
+                | UpstreamFault::PinLost,
+            )
+            | None => None,
+        };
+        load.note_unanswered();
+        if let Some(evidence) = evidence {
+            load.heard(evidence, millis(now), self.policy());
+        }
     }
 
     pub(super) fn server(&self) -> &LiveServer {
@@ -69,7 +112,13 @@ pub(super) async fn obtain<M: Machine>(
     // One for the whole exchange: tries that fail must not skip the turns of others.
     let turn = client.worker.next_turn();
     for _ in 0..DIALS_MAX {
-        let Some(server) = choose(plan, tried, turn) else { break };
+        let Some(server) = choose(client, plan, tried, turn) else {
+            let nobody = last == Failure::Proxy(ProxyFault::NoServer);
+            if nobody && !plan.view.pool(plan.pool).servers.is_empty() {
+                last = Failure::Upstream(UpstreamFault::AllDown);
+            }
+            break;
+        };
         let busy = Busy::new(plan.view.clone(), plan.pool, server);
         plan.record.note(Text::Server, busy.server().text.as_bytes());
         let may_share = !fresh && plan.request.credential != Credential::Connection;
@@ -81,6 +130,8 @@ pub(super) async fn obtain<M: Machine>(
             Ok(stream) => return Ok(Lease { stream, reused: false, busy }),
             Err(failure) => last = failure,
         }
+        let fault = if let Failure::Upstream(fault) = last { Some(fault) } else { None };
+        busy.note_unanswered(fault, client.worker.alarms.now());
         match last {
             Failure::Upstream(fault) if may_send_elsewhere(fault) => {}
             _ => break,
@@ -90,8 +141,14 @@ pub(super) async fn obtain<M: Machine>(
     Err(last)
 }
 
-fn choose(plan: &Plan, tried: u64, turn: usize) -> Option<usize> {
+/// The clock that health is judged by.
+pub(super) fn millis(moment: Moment) -> u64 {
+    moment.0 / 1_000_000
+}
+
+fn choose<M: Machine>(client: &Client<M>, plan: &Plan, tried: u64, turn: usize) -> Option<usize> {
     let pool = plan.view.pool(plan.pool);
+    let now = millis(client.worker.alarms.now());
     let candidate = |index: usize| {
         let server = &pool.servers[index];
         let mask = u32::try_from(index).ok().and_then(|index| 1_u64.checked_shl(index));
@@ -100,9 +157,24 @@ fn choose(plan: &Plan, tried: u64, turn: usize) -> Option<usize> {
             weight: server.weight,
             backup: server.backup,
             tried: mask.is_some_and(|mask| tried & mask != 0),
+            standing: match server.load.is_well() {
+                true => Standing::Up,
+                false => server.load.state().standing(now, pool.policy),
+            },
         }
     };
-    pick(pool.servers.len(), candidate, pool.settings.balance, turn)
+    loop {
+        let picked = pick(pool.servers.len(), candidate, pool.settings.balance, turn)?;
+        let load = &pool.servers[picked].load;
+        if load.is_well() {
+            return Some(picked);
+        }
+        let seen = load.state();
+        if !seen.may_be_tried(now, pool.policy) || load.try_it(seen, now) {
+            return Some(picked);
+        }
+        // Somebody else was faster, and the server stands otherwise now.
+    }
 }
 
 /// The name in the request's Host, where the server is verified by it.
@@ -189,11 +261,16 @@ fn dial_failure(error: &io::Error) -> Failure {
     if no_descriptors(error) {
         return Failure::Proxy(ProxyFault::NoDescriptors);
     }
-    Failure::Upstream(match error.kind() {
+    Failure::Upstream(dial_fault(error))
+}
+
+/// What an error of connecting says about the server.
+pub(super) fn dial_fault(error: &io::Error) -> UpstreamFault {
+    match error.kind() {
         io::ErrorKind::ConnectionRefused | io::ErrorKind::ConnectionReset => UpstreamFault::Refused,
         io::ErrorKind::TimedOut => UpstreamFault::SlowConnect,
         _ => UpstreamFault::Unreachable,
-    })
+    }
 }
 
 fn tls_failure<M: Machine>(client: &Client<M>, server: &LiveServer, broken: &Broken) -> Failure {
@@ -225,7 +302,7 @@ impl<S> Pin<S> {
     /// Ties a connection to its client.
     pub(super) fn new(lease: Lease<S>, plan: &Plan) -> Self {
         let host = own_host(plan, lease.busy.server());
-        let Busy { ref view, pool, server } = lease.busy;
+        let Busy { ref view, pool, server, .. } = lease.busy;
         Self { stream: lease.stream, view: view.clone(), pool, server, host }
     }
 

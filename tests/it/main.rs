@@ -15,6 +15,8 @@ mod early;
 mod every_key;
 mod fields;
 mod front_tls;
+mod health;
+mod health_probes;
 mod identity;
 mod latency;
 mod limits;

@@ -26,6 +26,7 @@ servers = ["10.0.0.1:80"]
 [pool.a]
 servers = ["10.0.0.2:0443"]
 tls = {}
+probe = {}
 timeouts = { connect = "1s" }
 [site."a b"]
 names = ["a.com"]
@@ -144,7 +145,7 @@ fn every_default_is_shown() {
     for (pattern, key) in patterns().filter(|(pattern, key)| *pattern == key.pattern) {
         let Otherwise::Value(value) = key.otherwise else { continue };
         // Inside of lists and short tables nothing is added.
-        let inside = ["servers.", "respond.", "rotate."];
+        let inside = ["servers.", "respond.", "rotate.", "http."];
         let inside = inside.iter().any(|part| pattern.contains(part));
         if is_available(&pattern) && !inside {
             let line = format!("\n{} = {value} # default\n", key.name());

@@ -43,6 +43,31 @@ pub(super) const KEYS: &[Key] = &[
         "What is offered to the servers: TLS 1.3 and 1.2, or 1.2 with a small greeting; windows-2012r2 adds what Windows Server before 2016 needs.", "\"tls12\"")
         .words(&["modern", "tls12", "windows-2012r2"])
         .when("Take tls12 for servers that fail or hang on the modern greeting."),
+    table("pool.*.probe", Kind::Table, "Look at the servers by yourself, without waiting for users to find out. Without `tcp` and `http` a connection is set up as for requests, with TLS if the pool has it, and ended; an empty table is enough. Without this table a server is left out for 5 to 80 seconds after three failures in a row, or after a time-out while nothing else was answered."),
+    key("pool.*.probe.tcp", Kind::Number(1, 65_535), Words("the server's own port"),
+        "Connect to this port of each server, and no more.", "5061")
+        .when("Lync: 5061 is open only while the Front End service runs, and IIS answers without it. The firewall has to let this box through to it."),
+    key("pool.*.probe.http", Kind::Inline, Words("no request is sent"),
+        "Send GET as requests are sent, with the pool's TLS settings, and look at the status of the answer.", "{ path = \"/autodiscover/autodiscoverservice.svc/root\", host = \"lyncdiscover.contoso.com\", expect = 200 }")
+        .when("It proves most: a server whose program hangs still takes connections."),
+    key("pool.*.probe.http.path", Kind::Text, Needed,
+        "The path, which may have a query.", "\"/health\""),
+    key("pool.*.probe.http.host", Kind::Text, Words("the pool's server_name, else the server's own name as in servers"),
+        "The Host that is asked for.", "\"webext.contoso.com\""),
+    key("pool.*.probe.http.expect", Kind::Number(200, 599), Value("200"),
+        "The status of the answer of a server that is well.", "200"),
+    key("pool.*.probe.every", Kind::Duration, Value("\"5s\""),
+        "How often each server is probed.", "\"5s\""),
+    key("pool.*.probe.timeout", Kind::Duration, Words("2s, or `every` if that is shorter"),
+        "How long a probe may take, from connecting to the head of the answer.", "\"2s\""),
+    key("pool.*.probe.fall", Kind::Number(1, 100), Value("3"),
+        "Probes in a row that have to fail before the server is down.", "3"),
+    key("pool.*.probe.rise", Kind::Number(1, 100), Value("2"),
+        "Probes in a row that have to pass before it is up again.", "2"),
+    key("pool.*.probe.all_down", Kind::Choice, Value("\"try-all\""),
+        "When probes say that all servers are down: try them all the same, or answer 503 at once.", "\"refuse\"")
+        .words(&["try-all", "refuse"])
+        .when("refuse where an answer of a half-dead server is worse than none."),
     table("site", Kind::Named, "The public names of one published application, and what is done with requests for them."),
     key("site.*.names", Kind::Texts, Needed,
         "Its public names; `*.` stands for one label.", "[\"webext.contoso.com\", \"*.apps.contoso.com\"]"),

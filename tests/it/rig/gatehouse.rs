@@ -135,6 +135,15 @@ impl Gatehouse {
         run(env!("CARGO_BIN_EXE_gatehouse"), ["reload", "--socket", socket])
     }
 
+    /// Takes a server of a pool out or in, as an administrator does.
+    #[track_caller]
+    pub(crate) fn pool(&self, pool: &str, verb: &str, server: &str) -> Outcome {
+        let socket = self.folder.at("admin.sock");
+        let socket = socket.to_str().unwrap();
+        let asked = ["pool", pool, verb, "--server", server, "--socket", socket];
+        run(env!("CARGO_BIN_EXE_gatehouse"), asked)
+    }
+
     /// Puts another file in force.
     #[track_caller]
     pub(crate) fn change(&self, text: &str) {

@@ -1,8 +1,10 @@
 //! What the tests are made of.
 
 mod authority;
+mod child;
 mod folder;
 mod gatehouse;
+mod load;
 mod named;
 mod origin;
 mod program;
@@ -12,8 +14,10 @@ pub(crate) mod websocket;
 mod wire;
 
 pub(crate) use authority::{Kind, leaf, trusting};
+pub(crate) use child::Child;
 pub(crate) use folder::{Folder, free_port};
 pub(crate) use gatehouse::{Gatehouse, MANAGER, log_lines};
+pub(crate) use load::{Shot, load, median};
 pub(crate) use named::named;
 pub(crate) use origin::Origin;
 pub(crate) use program::{Outcome, begin_with_input, curl, run};

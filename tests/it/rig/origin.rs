@@ -44,6 +44,11 @@ impl Origin {
         }
     }
 
+    /// The next plain connection, if somebody has connected.
+    pub(crate) fn look(&self) -> Option<Wire> {
+        self.next().map(Wire::plain)
+    }
+
     /// The next connection.
     #[track_caller]
     pub(crate) fn accept(&self) -> Wire {

@@ -13,6 +13,17 @@ pub(crate) fn now() -> Instant {
     Instant::now()
 }
 
+/// Waits until a moment: the pace of a load, not a hope that something has happened by then.
+pub(crate) fn until_moment(moment: Instant) {
+    loop {
+        let left = moment.saturating_duration_since(now());
+        if left.is_zero() {
+            return;
+        }
+        std::thread::park_timeout(left);
+    }
+}
+
 /// Waits until `look` finds something.
 #[track_caller]
 pub(crate) fn until<T>(what: &str, mut look: impl FnMut() -> Option<T>) -> T {

@@ -1,0 +1,290 @@
+//! What is known of servers: kept right over reloads, said when it changes, shown, and changed by
+//! the operator.
+
+use std::collections::HashMap;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use serde::Serialize;
+
+use crate::net::{self, Moment};
+use crate::observe::say_now;
+use crate::pool::Load;
+use crate::pool::health::{Evidence, Shown, Standing};
+use crate::pool::settings::Ask;
+use crate::proxy::{Live, LivePool, LiveServer, Shared};
+
+use super::probes::Probes;
+use super::sentence::{Facts, sentence, trouble_words};
+
+/// After a change of a server was said, its next is said no sooner; what it comes to is always said.
+const SAY_PAUSE: Duration = Duration::from_secs(5);
+
+/// A pool and the health of its servers.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct PoolHealth {
+    /// Its name.
+    pub pool: String,
+    /// In the order of the file, backups last.
+    pub servers: Vec<ServerHealth>,
+}
+
+/// One address of a pool.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct ServerHealth {
+    /// Where requests go.
+    pub address: SocketAddr,
+    /// As the file calls it.
+    pub name: String,
+    /// Used only when no other is up.
+    pub backup: bool,
+    /// `up`, `left out`, `down` or `drained`.
+    pub state: &'static str,
+    /// Since when, in microseconds since 1970; `None`: since it is known.
+    pub since_micros: Option<u64>,
+    /// What was wrong last, even if it is up again.
+    pub last_trouble: Option<String>,
+    /// Exchanges under way.
+    pub in_flight: u32,
+}
+
+/// Owned by the control thread.
+#[derive(Debug, Default)]
+pub(super) struct Health {
+    /// By pool and address: what was said last.
+    known: HashMap<(String, SocketAddr), Known>,
+    /// What each pool's probes ask.
+    asks: HashMap<String, Ask>,
+    probes: Option<Probes>,
+}
+
+#[derive(Debug)]
+struct Known {
+    load: Arc<Load>,
+    said: Shown,
+    say_at: Moment,
+}
+
+/// The clock that health is judged by.
+fn millis(now: Moment) -> u64 {
+    now.0 / 1_000_000
+}
+
+impl Health {
+    /// Another Config is in force. Servers that stay keep what is known of them, unless their probes
+    /// ask something else now.
+    pub(super) fn take_over(&mut self, shared: &Arc<Shared>) {
+        let live = shared.live.load_full();
+        let now = net::monotonic();
+        let before = std::mem::take(&mut self.known);
+        let asked = std::mem::take(&mut self.asks);
+        for pool in live.pools() {
+            let name = &pool.settings.name;
+            let ask = pool.settings.probe.as_ref().map(|probe| &probe.ask);
+            for server in &pool.servers {
+                let key = (name.clone(), server.dial.to);
+                let known = before.get(&key);
+                if known.is_none() || asked.get(name) != ask {
+                    server.load.heard(Evidence::ProbesChanged, millis(now), pool.policy);
+                }
+                if known.is_none() {
+                    // It may have been here before, as another.
+                    server.load.heard(Evidence::Answered, millis(now), pool.policy);
+                }
+                let (said, say_at) =
+                    known.map_or((server.load.shown().0, now), |known| (known.said, known.say_at));
+                self.known.insert(key, Known { load: Arc::clone(&server.load), said, say_at });
+            }
+            if let Some(ask) = ask {
+                self.asks.insert(name.clone(), ask.clone());
+            }
+        }
+        if self.probes.is_none() && !self.asks.is_empty() {
+            match Probes::start(Arc::clone(shared)) {
+                Ok(probes) => self.probes = Some(probes),
+                Err(why) => say_now(&why),
+            }
+        }
+    }
+
+    /// Says what has changed since it was called last.
+    pub(super) fn say_changes(&mut self, live: &Live) {
+        let now = net::monotonic();
+        for pool in live.pools() {
+            for server in &pool.servers {
+                let key = (pool.settings.name.clone(), server.dial.to);
+                let Some(known) = self.known.get_mut(&key) else { continue };
+                let shown = known.load.shown().0;
+                if shown == known.said || now < known.say_at {
+                    continue;
+                }
+                say_now(&sentence(&facts(pool, server, known.said, now)));
+                known.said = shown;
+                known.say_at = now + SAY_PAUSE;
+            }
+        }
+    }
+}
+
+fn facts<'f>(pool: &'f LivePool, server: &'f LiveServer, before: Shown, now: Moment) -> Facts<'f> {
+    let state = server.load.state();
+    let others_up = pool.servers.iter().filter(|other| other.dial.to != server.dial.to);
+    let up =
+        |other: &&LiveServer| other.load.state().standing(millis(now), pool.policy) == Standing::Up;
+    let shown = state.shown();
+    Facts {
+        pool: &pool.settings.name,
+        address: server.dial.to,
+        probe: pool.settings.probe.as_ref(),
+        tls: server.tls.is_some(),
+        before,
+        shown,
+        trouble: server.load.trouble(),
+        // Of probes only.
+        detail: if shown == Shown::Down { server.load.detail() } else { String::new() },
+        failures: state.failures(),
+        again_in: state.tried_again_at().saturating_sub(millis(now)),
+        others_up: others_up.filter(up).count(),
+        in_flight: server.load.now(),
+    }
+}
+
+/// All pools with the health of their servers.
+pub(super) fn show(live: &Live) -> Vec<PoolHealth> {
+    let (now, wall) = (net::monotonic(), net::wall_micros());
+    let server = |pool: &LivePool, server: &LiveServer| {
+        let (shown, changed) = server.load.shown();
+        let ago = millis(now).saturating_sub(changed) * 1_000;
+        let expected = pool.settings.probe.as_ref();
+        ServerHealth {
+            address: server.dial.to,
+            name: server.name.clone(),
+            backup: server.backup,
+            state: shown.word(),
+            since_micros: (changed > 0).then(|| wall.saturating_sub(ago)),
+            last_trouble: server.load.trouble().map(|trouble| trouble_words(trouble, expected)),
+            in_flight: server.load.now(),
+        }
+    };
+    let pools = live.pools().iter();
+    pools
+        .map(|pool| PoolHealth {
+            pool: pool.settings.name.clone(),
+            servers: pool.servers.iter().map(|one| server(pool, one)).collect(),
+        })
+        .collect()
+}
+
+/// Takes a server of a pool out, or in again; `server` is as the file calls it, or an address.
+/// Gives what was done, in words.
+///
+/// # Errors
+/// There is no such pool or server.
+pub(super) fn drain(live: &Live, pool: &str, server: &str, out: bool) -> Result<String, String> {
+    let Some(pool) = live.pools().iter().find(|one| one.settings.name == pool) else {
+        let names: Vec<&str> = live.pools().iter().map(|one| one.settings.name.as_str()).collect();
+        return Err(format!("no pool is called `{pool}`; there are: {}", names.join(", ")));
+    };
+    let meant = |one: &&LiveServer| one.name == server || one.text == server;
+    let servers: Vec<&LiveServer> = pool.servers.iter().filter(meant).collect();
+    let name = &pool.settings.name;
+    if servers.is_empty() {
+        let names: Vec<&str> = pool.servers.iter().map(|one| one.name.as_str()).collect();
+        let names = names.join(", ");
+        return Err(format!("pool {name} has no server `{server}`; there are: {names}"));
+    }
+    let now = millis(net::monotonic());
+    for server in &servers {
+        server.load.heard(Evidence::Drain(out), now, pool.policy);
+    }
+    let busy: u32 = servers.iter().map(|server| server.load.now()).sum();
+    if !out {
+        return Ok(format!("pool {name}: server {server} takes requests again"));
+    }
+    let usable = |one: &LiveServer| one.load.state().standing(now, pool.policy) != Standing::Out;
+    let last = if pool.servers.iter().any(usable) {
+        ""
+    } else {
+        "\nno other server of the pool may be asked: its requests get 503 until one is taken in again"
+    };
+    Ok(format!(
+        "pool {name}: server {server} takes no new requests; {busy} are under way. Clients that are logged in by NTLM or Negotiate keep their connection to it until they leave.{last}"
+    ))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use super::*;
+    use crate::config;
+    use crate::pool::health::Trouble;
+    use crate::pool::settings::ServerAddress;
+    use crate::proxy::Kept;
+    use crate::tls::TicketSecrets;
+
+    /// What is in force with these servers, by a registry that goes on.
+    fn live(servers: &str, kept: &mut Kept, secrets: &Arc<TicketSecrets>) -> Live {
+        let text = format!("[pool.web]\nservers = [{servers}]\nbackup = [\"10.0.0.9:80\"]\n");
+        let source = |_: &Path| Ok(text.clone().into_bytes());
+        let (config, _) = config::read(Path::new("a.toml"), &source, 0).unwrap();
+        let resolve = |server: &ServerAddress| match server {
+            ServerAddress::Socket(address) => vec![*address],
+            // A name with two addresses.
+            ServerAddress::Name { port, .. } => {
+                [1, 2].map(|last| SocketAddr::from(([10, 0, 0, last], *port))).to_vec()
+            }
+        };
+        Live::new(1, config, secrets, kept, &resolve).unwrap()
+    }
+
+    fn states(live: &Live) -> String {
+        let servers = show(live).swap_remove(0).servers;
+        let words = servers.iter().map(|server| server.state);
+        words.collect::<Vec<_>>().join(", ")
+    }
+
+    #[test]
+    fn servers_are_shown_drained_and_known_again() {
+        let (mut kept, secrets) = (Kept::default(), TicketSecrets::new().unwrap());
+        let first = live("\"fe01:80\", \"10.0.0.3:80\"", &mut kept, &secrets);
+        let shared = Shared::new(first, Arc::clone(&secrets), 1);
+        let mut health = Health::default();
+        health.take_over(&shared);
+        let first = shared.live.load_full();
+        assert_eq!(states(&first), "up, up, up, up");
+        let load = Arc::clone(&first.pools()[0].servers[2].load);
+        let (policy, now) = (first.pools()[0].policy, millis(net::monotonic()));
+        load.enter();
+        load.heard(Evidence::Silent(Trouble::HeadTimedOut), now, policy);
+        // A name is all its addresses.
+        let done = drain(&first, "web", "fe01:80", true).unwrap();
+        assert!(done.contains("0 are under way") && !done.contains("503"), "{done}");
+        assert_eq!(states(&first), "drained, drained, left out, up");
+        let shown = show(&first).swap_remove(0).servers.swap_remove(2);
+        assert_eq!((shown.in_flight, shown.backup, shown.name.as_str()), (1, false, "10.0.0.3:80"));
+        assert_eq!(shown.last_trouble.as_deref(), Some("no answer in time"));
+        let ago = net::wall_micros().saturating_sub(shown.since_micros.unwrap());
+        assert!(ago < 10_000_000, "{ago}");
+        assert!(drain(&first, "web", "fe02:80", true).unwrap_err().contains("fe01:80, "));
+        assert!(drain(&first, "wed", "fe01:80", true).unwrap_err().contains("there are: web"));
+        // One leaves, and comes again as another; what the operator said stays.
+        for (servers, expected) in [
+            ("\"fe01:80\"", "drained, drained, up"),
+            ("\"10.0.0.3:80\", \"10.0.0.1:80\"", "up, drained, up"),
+        ] {
+            shared.live.store(Arc::new(live(servers, &mut kept, &secrets)));
+            health.take_over(&shared);
+            assert_eq!(states(&shared.live.load()), expected);
+        }
+        let last = shared.live.load_full();
+        for server in ["10.0.0.3:80", "10.0.0.9:80"] {
+            drain(&last, "web", server, true).unwrap();
+        }
+        let done = drain(&last, "web", "10.0.0.1:80", true).unwrap();
+        assert!(done.contains("no other server of the pool may be asked"), "{done}");
+        drain(&last, "web", "10.0.0.1:80", false).unwrap();
+        assert_eq!(states(&last), "drained, up, drained");
+    }
+}
