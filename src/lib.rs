@@ -55,8 +55,8 @@
 //! *waits* (async functions, generic over [`net::Machine`]). Who may name whom is kept true by
 //! `tests/it/tidy.rs`.
 //!
-//! * decides: [`http`], [`tls`], [`site`], [`pool`], [`exchange`], [`document`], [`config`],
-//!   [`observe`]
+//! * decides: [`http`], [`tls`], [`site`], [`pool`], [`exchange`], [`dns`], [`document`],
+//!   [`config`], [`observe`]
 //! * waits: [`net`], [`proxy`], [`control`]
 //! * tools: [`bench`]; [`command`] is the command line
 //!
@@ -75,6 +75,7 @@ pub mod bench;
 pub mod command;
 pub mod config;
 pub mod control;
+pub mod dns;
 pub mod document;
 pub mod exchange;
 pub mod http;

@@ -22,6 +22,7 @@ mod limits_site;
 mod log;
 mod malformed;
 mod manual;
+mod names;
 mod pages;
 mod patience;
 mod pressure;

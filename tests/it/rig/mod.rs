@@ -3,9 +3,11 @@
 mod authority;
 mod folder;
 mod gatehouse;
+pub(crate) mod name_server;
 mod origin;
 mod program;
 mod real;
+pub(crate) mod reply;
 mod time;
 pub(crate) mod websocket;
 mod wire;
