@@ -46,6 +46,9 @@
 //! spread     control/doors.rs   listening sockets over workers; none is closed while its place stays
 //! ```
 //!
+//! Names of servers are asked for all the time (`control/resolver`); other addresses make another Live
+//! of the same Config (`Live::readdressed`), which is swapped in the same way.
+//!
 //! What has to mean the same in every Config (numbers of listeners and of sets of certificates, the
 //! places of idle connections, sessions to servers) is in `proxy/kept.rs`.
 //!

@@ -17,11 +17,11 @@ use super::start::Hurry;
 
 /// The longest that a start waits for the first answers, all names at once: so that the first
 /// requests do not fail needlessly.
-pub(super) const START_WAIT: Duration = Duration::from_secs(2);
+const START_WAIT: Duration = Duration::from_secs(2);
 
 /// The longest that a reload waits for names that are new; those that were asked for before are not
 /// waited for, whatever came of it.
-pub(super) const RELOAD_WAIT: Duration = Duration::from_secs(1);
+const RELOAD_WAIT: Duration = Duration::from_secs(1);
 
 /// Addresses by what the file says.
 type Places = HashMap<ServerAddress, Vec<SocketAddr>>;
@@ -42,27 +42,32 @@ impl Names {
         Self { resolver, known: HashMap::new(), in_force: HashMap::new() }
     }
 
-    /// Asks for the names of `config`, and waits for those that were never asked for.
+    /// Asks for the names of `config`, which is to follow `before`, and waits for those that were
+    /// never asked for.
     ///
     /// # Errors
     /// There is no thread for it.
     pub(super) fn want(
         &mut self,
         config: &Config,
-        longest: Duration,
+        before: Option<&Config>,
         hurry: Hurry<'_>,
     ) -> Result<(), String> {
-        self.resolver.want(config)?;
-        self.resolver.wait(longest, hurry);
+        self.resolver.want(config, before)?;
+        self.resolver.wait(if before.is_some() { RELOAD_WAIT } else { START_WAIT }, hurry);
         Ok(())
     }
 
-    /// `config` stays in force, whatever was wanted meanwhile.
+    /// `config` is in force, or stays it, whatever was wanted meanwhile.
+    pub(super) fn settle(&mut self, config: &Config) {
+        // Where there is no thread, none was needed.
+        let _ = self.resolver.want(config, None);
+    }
+
+    /// What was prepared has not come into force.
     pub(super) fn go_back(&mut self, config: &Config) {
-        // Where there is no thread, none was started for what came to nothing.
-        let _ = self.resolver.want(config);
-        // What was prepared is not what is in force.
         self.in_force.clear();
+        self.settle(config);
     }
 
     /// Prepares what `config` needs to be in force.
@@ -124,7 +129,9 @@ impl Names {
         let wanted: std::collections::HashSet<String> =
             servers.clone().filter_map(|server| named(&server.address)).collect();
         self.known.retain(|host, _| wanted.contains(host));
-        servers.map(|server| (server.address.clone(), self.place(&server.address, config))).collect()
+        servers
+            .map(|server| (server.address.clone(), self.place(&server.address, config)))
+            .collect()
     }
 
     fn place(&self, server: &ServerAddress, config: &Config) -> Vec<SocketAddr> {

@@ -15,7 +15,7 @@ use crate::tls::TicketSecrets;
 use super::crew::Crew;
 use super::doors::Doors;
 use super::journal::{Journal, Outputs};
-use super::names::{Names, RELOAD_WAIT, START_WAIT};
+use super::names::Names;
 use super::service::Event;
 
 /// How the process is to run, beside what the file says.
@@ -77,7 +77,7 @@ pub(super) fn start_with(
     let tickets = TicketSecrets::new().map_err(|why| Refused(why.to_owned()))?;
     let mut kept = Kept::default();
     let mut names = Names::new(events);
-    names.want(&config, START_WAIT, hurry)?;
+    names.want(&config, None, hurry)?;
     let live = names.prepare(1, config, &tickets, &mut kept)?;
     let shared = Shared::new(live, tickets, seed());
     let mut crew = Crew::default();
@@ -127,14 +127,12 @@ impl Running {
     }
 
     /// The same; `hurry` is asked while names are waited for.
-    pub(super) fn reload_with(
-        &mut self,
-        config: Config,
-        hurry: Hurry<'_>,
-    ) -> Result<u64, Refused> {
+    pub(super) fn reload_with(&mut self, config: Config, hurry: Hurry<'_>) -> Result<u64, Refused> {
         let reloaded = self.try_reload(config, hurry);
-        if reloaded.is_err() {
-            self.names.go_back(&self.shared.live.load().config);
+        let live = self.shared.live.load_full();
+        match reloaded {
+            Ok(_) => self.names.settle(&live.config),
+            Err(_) => self.names.go_back(&live.config),
         }
         self.readdress();
         reloaded
@@ -145,7 +143,7 @@ impl Running {
         let count = workers_of(&config);
         let outputs = Outputs::open(&config.log)?;
         let generation = self.shared.live.load().generation + 1;
-        self.names.want(&config, RELOAD_WAIT, hurry)?;
+        self.names.want(&config, Some(&self.shared.live.load().config), hurry)?;
         let tickets = &self.shared.tickets;
         let mut live = self.names.prepare(generation, config, tickets, &mut self.kept)?;
         let moved = self.doors.moved(&live.config);

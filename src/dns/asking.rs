@@ -79,9 +79,17 @@ impl Why {
 /// What came of a question.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Outcome {
-    Good { addresses: Vec<IpAddr>, left_out: usize, ttl: Duration, server: Option<usize> },
+    Good {
+        addresses: Vec<IpAddr>,
+        left_out: usize,
+        ttl: Duration,
+        server: Option<usize>,
+    },
     /// A name server has said so; for how long, if it said that.
-    None { why: Why, ttl: Option<Duration> },
+    None {
+        why: Why,
+        ttl: Option<Duration>,
+    },
     Failed(Why),
 }
 

@@ -32,7 +32,7 @@ const NEGATIVE_UNSAID: Duration = Duration::from_secs(30);
 const AGAIN_FIRST: Duration = Duration::from_secs(1);
 
 /// And the longest.
-const AGAIN_LAST: Duration = Duration::from_secs(30);
+const AGAIN_LAST: Duration = Duration::from_secs(15);
 
 /// How long the other family is waited for when one has been answered.
 pub(super) const OTHER_FAMILY: Duration = Duration::from_millis(250);
@@ -47,7 +47,7 @@ pub(super) const SYSTEM_EVERY: Duration = Duration::from_secs(30);
 pub(super) const QUESTIONS_MAX: usize = 64;
 
 /// Questions that the system is asked at once; each has a thread.
-pub(super) const SYSTEM_MAX: usize = 16;
+pub(super) const SYSTEM_MAX: usize = 64;
 
 /// Who is asked.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -72,6 +72,13 @@ pub struct Want {
 /// Names a question that is on its way.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct FlightId(u64);
+
+impl FlightId {
+    #[cfg(test)]
+    pub(crate) fn numbered(number: u64) -> Self {
+        Self(number)
+    }
+}
 
 /// A question to be asked now. What was sent for the same flight before is not listened to any more.
 #[derive(Debug, PartialEq, Eq)]
@@ -241,7 +248,8 @@ impl Book {
 
     /// Moves on to `now`, and gives what is to be asked.
     pub fn step(&mut self, now: Duration, chance: Chance<'_>) -> Vec<Ask> {
-        let is_late = |flight: &Flight| flight.asking.as_ref().is_some_and(|one| one.until() <= now);
+        let is_late =
+            |flight: &Flight| flight.asking.as_ref().is_some_and(|one| one.until() <= now);
         let late = self.flights.iter().filter(|(_, flight)| is_late(flight));
         for flight in late.map(|(id, _)| *id).collect::<Vec<_>>() {
             self.advance(flight, now, chance, |asking, chance| asking.late(now, chance));
@@ -253,7 +261,8 @@ impl Book {
         for host in halves.map(|(host, _)| host.clone()).collect::<Vec<_>>() {
             self.show(&host);
         }
-        let due = self.entries.iter().filter(|(_, entry)| entry.round.is_none() && entry.due <= now);
+        let due =
+            self.entries.iter().filter(|(_, entry)| entry.round.is_none() && entry.due <= now);
         let mut due: Vec<_> = due.map(|(host, entry)| (entry.due, host.clone())).collect();
         due.sort();
         for (_, host) in due {
@@ -374,7 +383,8 @@ impl Book {
     /// As the file has them; those that were silent lately come last.
     fn order(&self, now: Duration) -> Vec<usize> {
         let mut order: Vec<usize> = (0..self.silent_until.len()).collect();
-        order.sort_by_key(|server| self.silent_until.get(*server).is_some_and(|until| *until > now));
+        order
+            .sort_by_key(|server| self.silent_until.get(*server).is_some_and(|until| *until > now));
         order
     }
 

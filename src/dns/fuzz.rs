@@ -19,15 +19,15 @@ fn honest(question: &[u8], pick: u64) -> Vec<u8> {
         3 => vec![Rr::Cname("fe01.test", 9, "b.test"), Rr::Aaaa("b.test", 9, [3; 16])],
         _ => vec![a; 40],
     };
-    let code = if pick % 11 == 0 { 3 } else { 0 };
-    reply(question, &Reply { code, is_cut: pick % 17 == 0, records })
+    let code = if pick.is_multiple_of(11) { 3 } else { 0 };
+    reply(question, &Reply { code, is_cut: pick.is_multiple_of(17), records })
 }
 
 /// Some bytes changed, pointers put in, cut or lengthened.
 fn spoil(bytes: &mut Vec<u8>, chance: &mut impl FnMut() -> u64) {
     for _ in 0..chance() % 4 {
         // Mostly behind the number and the question, which would end the reading.
-        let from = if chance() % 8 == 0 { 0 } else { 27.min(bytes.len() - 1) };
+        let from = if chance().is_multiple_of(8) { 0 } else { 27.min(bytes.len() - 1) };
         let at = from + chance() as usize % (bytes.len() - from);
         match chance() % 4 {
             0 => bytes[at] = chance() as u8,
@@ -39,7 +39,7 @@ fn spoil(bytes: &mut Vec<u8>, chance: &mut impl FnMut() -> u64) {
             }
         }
     }
-    if chance() % 4 == 0 {
+    if chance().is_multiple_of(4) {
         bytes.truncate(chance() as usize % (bytes.len() + 1));
     }
 }
@@ -50,11 +50,11 @@ fn no_answer_does_harm() {
     let name = name_of("fe01.test").unwrap();
     let mut seen = [0_u32; 8];
     for round in 0..ROUNDS {
-        let family = if round % 2 == 0 { Family::V4 } else { Family::V6 };
+        let family = if round.is_multiple_of(2) { Family::V4 } else { Family::V6 };
         let question = Question::new(&name, family, &mut chance);
         let mut bytes = honest(&question.bytes(), chance());
         spoil(&mut bytes, &mut chance);
-        let said = question.read(&bytes, chance() % 2 == 0);
+        let said = question.read(&bytes, chance().is_multiple_of(2));
         seen[match said {
             Err(_) => 0,
             Ok(Said::Addresses { addresses, .. }) => {
@@ -98,7 +98,7 @@ fn every_question_ends() {
                     spoil(&mut answer, &mut chance);
                     book.heard(flight, &answer, now, &mut chance);
                 }
-                if chance() % 16 == 0 {
+                if chance().is_multiple_of(16) {
                     book.broken(flight, "gone".to_owned(), now, &mut chance);
                 }
             }

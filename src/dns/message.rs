@@ -129,10 +129,11 @@ impl Question {
             return Err(NotOurs);
         }
         if !tcp {
-            let same_letters = self.name.iter_labels().map(AsRef::as_ref).eq(asked
-                .qname()
+            let same_letters = self
+                .name
                 .iter_labels()
-                .map(AsRef::<[u8]>::as_ref));
+                .map(AsRef::as_ref)
+                .eq(asked.qname().iter_labels().map(AsRef::<[u8]>::as_ref));
             if header.tc() || bytes.len() > UDP_BYTES_MAX || !same_letters {
                 return Ok(Said::Cut);
             }
@@ -172,7 +173,7 @@ impl Question {
         }
         if addresses.is_empty() {
             if unusable {
-                return Err("its address is none that a machine can have");
+                return Err("its address is none that a server can be reached at");
             }
             let beside = authority(message).ok_or(GARBLED)?;
             return match name {
@@ -284,8 +285,14 @@ fn lasting(ttl: Ttl) -> Duration {
     Duration::from_secs(if seconds > i32::MAX as u32 { 0 } else { seconds.into() })
 }
 
-/// Whether a machine can have the address.
+/// Whether the address is one that a server can be reached at.
 fn is_usable(address: IpAddr) -> bool {
-    let broadcast = matches!(address, IpAddr::V4(address) if address.is_broadcast());
-    !(address.is_unspecified() || address.is_multicast() || broadcast)
+    let is_odd = match address {
+        IpAddr::V4(address) => address.is_broadcast(),
+        // An IPv4 address in disguise, or one that means something on one link only.
+        IpAddr::V6(address) => {
+            address.to_ipv4_mapped().is_some() || address.is_unicast_link_local()
+        }
+    };
+    !(address.is_unspecified() || address.is_multicast() || is_odd)
 }

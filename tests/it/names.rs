@@ -3,8 +3,6 @@
 use std::net::{IpAddr, Ipv6Addr, SocketAddr};
 use std::time::Duration;
 
-use nix::sys::signal::Signal;
-
 use crate::rig::name_server::{NameServer, Script, fails, gives, silence};
 use crate::rig::reply::{Reply, Rr, asked, reply};
 use crate::rig::{Folder, Gatehouse, Origin, Wire, free_port, now, until};
@@ -174,6 +172,30 @@ fn a_name_that_is_new_in_a_reload() {
     assert_eq!(names.questions(), asked);
 }
 
+/// What a refused file would have wanted is forgotten, and what was wanted before is not.
+#[test]
+fn a_reload_that_is_refused() {
+    let (names, first) = (NameServer::new(gives(&[ONE])), Origin::new());
+    let second = twin(&first);
+    let taken = Origin::new();
+    let good = text(&[names.address()], first.port());
+    let gatehouse = Gatehouse::start(Folder::new(), &good);
+    let silent = NameServer::new(silence());
+    let other = text(&[silent.address()], first.port()).replace("fe01", "fe02");
+    gatehouse.rewrite(&format!("{other}[listener.more]\nport = {}\n", taken.port()));
+    let refused = gatehouse.reload();
+    assert!(
+        !refused.status.success() && refused.err.contains("another program"),
+        "{}",
+        refused.err
+    );
+    exchange_at(&gatehouse, &first);
+    names.say(gives(&[TWO]));
+    gatehouse.expect_said("127.0.0.2 came and 127.0.0.1 went");
+    exchange_at(&gatehouse, &second);
+    assert!(!gatehouse.has_said("fe02"));
+}
+
 #[test]
 fn an_answer_that_is_cut_is_fetched_over_tcp() {
     let mut whole = gives(&[ONE]);
@@ -232,10 +254,10 @@ fn nobody_else_is_believed() {
         let mut all = vec![
             Vec::new(),
             forged[..7].to_vec(),
-            changed(0, 0x55),           // another number
-            changed(2, 0x80),           // a question
-            changed(13, 0x01),          // another name
-            changed(other_kind, 0x03),  // another type
+            changed(0, 0x55),          // another number
+            changed(2, 0x80),          // a question
+            changed(13, 0x01),         // another name
+            changed(other_kind, 0x03), // another type
         ];
         if kind == 1 && !tcp {
             // Its letters are not those that were sent: what it says is asked for over TCP.

@@ -46,8 +46,8 @@ const ONLY_IN: &[(&str, &[&str])] = &[
 ];
 
 const EVERY_ROOM: [&str; 15] = [
-    "bench", "command", "config", "control", "dns", "document", "exchange", "http", "net", "observe",
-    "pool", "proxy", "publish", "site", "tls",
+    "bench", "command", "config", "control", "dns", "document", "exchange", "http", "net",
+    "observe", "pool", "proxy", "publish", "site", "tls",
 ];
 
 const FILE_LINES_MAX: usize = 600;

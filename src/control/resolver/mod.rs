@@ -98,13 +98,19 @@ impl Resolver {
         Self { helper: None, ordered: Orders::default(), events }
     }
 
-    /// From now on the names of `config` are asked for, and of whom it says.
+    /// From now on the names of `config` are asked for, and of whom it says; those of `before` too,
+    /// in case that it comes to nothing.
     ///
     /// # Errors
     /// There is no thread for it.
-    pub(super) fn want(&mut self, config: &Config) -> Result<(), String> {
-        let orders = Orders { wants: wants(config), asked: asked(config) };
-        if orders.wants.is_empty() && self.helper.is_none() {
+    pub(super) fn want(&mut self, config: &Config, before: Option<&Config>) -> Result<(), String> {
+        let pools = config.pools.iter().map(|pool| (pool, config));
+        let more = before.iter().flat_map(|before| before.pools.iter().map(|pool| (pool, *before)));
+        let orders = Orders { wants: wants(pools.chain(more)), asked: asked(config) };
+        if before.is_none() && orders == self.ordered {
+            return Ok(());
+        }
+        if self.helper.is_none() && orders.wants.is_empty() {
             return Ok(());
         }
         let board = Arc::clone(&self.helper()?.board);
@@ -180,9 +186,9 @@ fn start(events: Option<mpsc::Sender<Event>>) -> std::io::Result<Helper> {
 }
 
 /// The names of servers that have to be asked for, in alphabetical order.
-fn wants(config: &Config) -> Vec<Want> {
+fn wants<'c>(pools: impl Iterator<Item = (&'c PoolSettings, &'c Config)>) -> Vec<Want> {
     let mut wants: Vec<Want> = Vec::new();
-    for pool in &config.pools {
+    for (pool, config) in pools {
         for server in &pool.servers {
             let ServerAddress::Name { host, .. } = &server.address else { continue };
             if config.hosts.contains_key(host) {

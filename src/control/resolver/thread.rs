@@ -14,7 +14,7 @@ use crate::dns::{Ask, Book, FlightId, To, Way};
 use crate::net::{self, Dial};
 
 use super::super::service::Event;
-use super::system::System;
+use super::system::{self, System};
 use super::talk::{Heard, Talk, said};
 use super::{Asked, Board, NEWS_MAX, Told};
 
@@ -26,7 +26,7 @@ pub(super) fn resolve(board: &Board) {
     let mut asking = Names {
         book: Book::default(),
         talks: HashMap::new(),
-        system: System::new(Arc::clone(&board.wake)),
+        system: System::new(Arc::clone(&board.wake), system::resolve),
         asked: Asked::default(),
         servers: Arc::default(),
     };

@@ -202,7 +202,10 @@ mod tests {
     #[track_caller]
     fn check(why: &Why, sentence: &str, command: &str) {
         let told = told(News::Trouble { host: "fe01".to_owned(), why: why.clone() });
-        assert_eq!((told.why(why).as_str(), told.command("fe01", why).as_str()), (sentence, command));
+        assert_eq!(
+            (told.why(why).as_str(), told.command("fe01", why).as_str()),
+            (sentence, command)
+        );
     }
 
     #[test]
@@ -224,7 +227,11 @@ mod tests {
             "172.25.33.53 fails to find out (SERVFAIL)",
             first,
         );
-        check(&Why::Cannot { server: 1, code: 9 }, "[2001:db8::53]:5353 answers with code 9", second);
+        check(
+            &Why::Cannot { server: 1, code: 9 },
+            "[2001:db8::53]:5353 answers with code 9",
+            second,
+        );
         check(&Why::Silent, "no answer from 172.25.33.53, [2001:db8::53]:5353", first);
         check(
             &Why::Unreachable { server: 0, error: "Connection refused".to_owned() },

@@ -25,7 +25,7 @@ pub(super) const KEYS: &[Key] = &[
         "DNS servers, asked from the internal adapter: the first, and the next where one does not answer. With a port where that is not 53.", "[\"172.25.33.53\", \"172.25.33.54:5353\"]")
         .when("Set it on a box with two networks: the system's own resolver may ask the Internet for internal names. Names are asked for again when their answers expire; addresses that were good stay in use while DNS is out of order."),
     key("resolver.hosts", Kind::NamedTexts, Words("none"),
-        "Names that need no asking, and their addresses. They are never asked for.", "{ \"fe01.contoso.local\" = [\"192.168.10.11\"] }"),
+        "Names that need no asking, and their addresses.", "{ \"fe01.contoso.local\" = [\"192.168.10.11\"] }"),
     table("workers", Kind::Table, "The threads that do the work."),
     key("workers.count", Kind::Size(1, 1024), Value("\"auto\""),
         "How many. auto is one for each core that the process may use.", "4")
