@@ -108,7 +108,7 @@ pub enum To {
     },
 }
 
-/// What is worth telling: once, when it changes.
+/// What is worth telling: once, when it changes. The first round of a name always is.
 #[derive(Debug, PartialEq, Eq)]
 pub enum News {
     /// A name has other addresses.
@@ -138,6 +138,16 @@ pub enum News {
         /// Who said so; `None`: the system.
         server: Option<usize>,
     },
+}
+
+impl News {
+    /// The name that it is about.
+    #[must_use]
+    pub fn host(&self) -> &str {
+        match self {
+            Self::Moved { host, .. } | Self::Trouble { host, .. } | Self::Well { host, .. } => host,
+        }
+    }
 }
 
 #[derive(Debug, Default)]
@@ -339,6 +349,12 @@ impl Book {
     /// What has changed since the last time.
     pub fn news(&mut self) -> Vec<News> {
         std::mem::take(&mut self.news)
+    }
+
+    /// The addresses of a name; none if it is not wanted, or has none.
+    #[must_use]
+    pub fn addresses(&self, host: &str) -> &[IpAddr] {
+        self.entries.get(host).map_or(&[], |entry| entry.shown.as_slice())
     }
 
     /// All names with their addresses, and whether each has been asked for to an end once.

@@ -293,6 +293,7 @@ impl Lab {
         loop {
             let asks = self.book.step(self.now, &mut self.chance);
             self.open_most = self.open_most.max(asks.len());
+            assert!(self.asked.len() < 100_000, "it asks for ever");
             let is_idle = asks.is_empty();
             for Ask { flight, to } in asks {
                 let To::Server { server, tcp, bytes } = to else { panic!("the system is asked") };

@@ -206,7 +206,11 @@ fn an_answer_that_is_cut_is_fetched_over_tcp() {
         vec![reply(question, &Reply { is_cut: true, ..Reply::default() })]
     }));
     let origin = Origin::new();
-    exchange_at(&publish(&names, &origin), &origin);
+    // By the internal adapter, either way.
+    let adapter = "[adapter.internal]\ninterface = \"lo\"\naddresses = [\"127.0.0.7\"]\n";
+    let text = text(&[names.address()], origin.port()) + adapter;
+    exchange_at(&Gatehouse::start(Folder::new(), &text), &origin);
+    assert_eq!(names.clients(), [Some(IpAddr::from([127, 0, 0, 7])); 2]);
 }
 
 #[test]

@@ -6,7 +6,7 @@ mod talk;
 mod thread;
 mod words;
 
-use std::collections::{HashMap, HashSet, VecDeque};
+use std::collections::{BTreeMap, HashMap, HashSet, VecDeque};
 use std::net::{IpAddr, SocketAddr};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, mpsc};
 use std::thread::JoinHandle;
@@ -60,6 +60,17 @@ struct State {
     /// Names that were asked for to an end once.
     settled: HashSet<String>,
     told: VecDeque<Told>,
+}
+
+impl State {
+    fn note(&mut self, host: &str, addresses: &[IpAddr], is_settled: bool) {
+        if !addresses.is_empty() {
+            self.addresses.insert(host.to_owned(), addresses.to_vec());
+        }
+        if is_settled {
+            self.settled.insert(host.to_owned());
+        }
+    }
 }
 
 /// What both threads see.
@@ -116,7 +127,8 @@ impl Resolver {
         let board = Arc::clone(&self.helper()?.board);
         {
             let mut state = board.state();
-            let wanted = |host: &String| orders.wants.iter().any(|want| want.host == *host);
+            let wants = &orders.wants;
+            let wanted = |host: &String| wants.binary_search_by(|want| want.host.cmp(host)).is_ok();
             state.addresses.retain(|host, _| wanted(host));
             state.settled.retain(wanted);
             state.orders = Some(orders.clone());
@@ -187,22 +199,18 @@ fn start(events: Option<mpsc::Sender<Event>>) -> std::io::Result<Helper> {
 
 /// The names of servers that have to be asked for, in alphabetical order.
 fn wants<'c>(pools: impl Iterator<Item = (&'c PoolSettings, &'c Config)>) -> Vec<Want> {
-    let mut wants: Vec<Want> = Vec::new();
+    let mut wants: BTreeMap<&str, (bool, bool)> = BTreeMap::new();
     for (pool, config) in pools {
+        let (v4, v6) = reachable(pool);
         for server in &pool.servers {
             let ServerAddress::Name { host, .. } = &server.address else { continue };
-            if config.hosts.contains_key(host) {
-                continue;
-            }
-            let (v4, v6) = reachable(pool);
-            match wants.iter_mut().find(|want| want.host == *host) {
-                Some(want) => (want.v4, want.v6) = (want.v4 || v4, want.v6 || v6),
-                None => wants.push(Want { host: host.clone(), v4, v6 }),
+            if !config.hosts.contains_key(host) {
+                let want = wants.entry(host).or_default();
+                *want = (want.0 || v4, want.1 || v6);
             }
         }
     }
-    wants.sort_by(|a, b| a.host.cmp(&b.host));
-    wants
+    wants.into_iter().map(|(host, (v4, v6))| Want { host: host.to_owned(), v4, v6 }).collect()
 }
 
 /// Whether an adapter has addresses that IPv4 and IPv6 servers could answer to. One that says

@@ -64,6 +64,13 @@ impl Names {
             count => Way::Servers(count),
         };
         self.book.want(way, anew, &orders.wants, now());
+        // What is known already was forgotten there if two orders came at once.
+        let mut state = board.state();
+        for (host, addresses, is_settled) in self.book.names() {
+            state.note(host, addresses, is_settled);
+        }
+        drop(state);
+        board.changed.notify_all();
         true
     }
 
@@ -109,15 +116,8 @@ impl Names {
             return;
         }
         let mut state = board.state();
-        for (host, addresses, is_settled) in self.book.names() {
-            if !addresses.is_empty() {
-                state.addresses.insert(host.to_owned(), addresses.to_vec());
-            }
-            if is_settled {
-                state.settled.insert(host.to_owned());
-            }
-        }
         for news in news {
+            state.note(news.host(), self.book.addresses(news.host()), true);
             if state.told.len() == NEWS_MAX {
                 state.told.pop_front();
             }

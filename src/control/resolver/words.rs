@@ -25,9 +25,7 @@ pub(in crate::control) struct Scene<'s> {
 impl Scene<'_> {
     /// The news as a sentence; `None` if no server has that name any more.
     pub(in crate::control) fn sentence(&self, told: &Told) -> Option<String> {
-        let host = match &told.news {
-            News::Moved { host, .. } | News::Trouble { host, .. } | News::Well { host, .. } => host,
-        };
+        let host = told.news.host();
         let mut subjects: Vec<&str> = Vec::new();
         for server in self.config.pools.iter().flat_map(|pool| &pool.servers) {
             if is_named(&server.address, host) && !subjects.contains(&server.text.as_str()) {

@@ -1,7 +1,7 @@
 //! A DNS server on this machine that says what the test says, over UDP and TCP.
 
 use std::io::{Read, Write};
-use std::net::{SocketAddr, TcpListener, TcpStream, UdpSocket};
+use std::net::{IpAddr, SocketAddr, TcpListener, TcpStream, UdpSocket};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -23,6 +23,8 @@ pub(crate) struct NameServer {
 struct Shared {
     script: Mutex<Script>,
     questions: AtomicUsize,
+    /// Whose question was the last, over UDP and over TCP.
+    clients: Mutex<[Option<IpAddr>; 2]>,
     over: AtomicBool,
 }
 
@@ -49,6 +51,7 @@ impl NameServer {
         let shared = Arc::new(Shared {
             script: Mutex::new(script),
             questions: AtomicUsize::new(0),
+            clients: Mutex::default(),
             over: AtomicBool::new(false),
         });
         datagrams.set_read_timeout(Some(LOOK_EVERY)).unwrap();
@@ -58,7 +61,8 @@ impl NameServer {
             while !theirs.over.load(Ordering::Relaxed) {
                 theirs.answer_one(&datagrams);
                 // Looked at as often as the other waits.
-                if let Ok((socket, _)) = stream.accept() {
+                if let Ok((socket, client)) = stream.accept() {
+                    theirs.clients.lock().unwrap()[1] = Some(client.ip());
                     theirs.answer_stream(socket);
                 }
             }
@@ -79,6 +83,11 @@ impl NameServer {
     pub(crate) fn questions(&self) -> usize {
         self.shared.questions.load(Ordering::Relaxed)
     }
+
+    /// Whose question was the last, over UDP and over TCP.
+    pub(crate) fn clients(&self) -> [Option<IpAddr>; 2] {
+        *self.shared.clients.lock().unwrap()
+    }
 }
 
 impl Drop for NameServer {
@@ -96,6 +105,7 @@ impl Shared {
     fn answer_one(&self, datagrams: &UdpSocket) {
         let mut room = [0; 512];
         let Ok((length, client)) = datagrams.recv_from(&mut room) else { return };
+        self.clients.lock().unwrap()[0] = Some(client.ip());
         for message in self.say(&room[..length], false) {
             // Whoever asked may have gone.
             let _ = datagrams.send_to(&message, client);
