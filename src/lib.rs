@@ -46,6 +46,9 @@
 //! spread     control/doors.rs   listening sockets over workers; none is closed while its place stays
 //! ```
 //!
+//! Names of servers are asked for all the time (`control/resolver`); other addresses make another Live
+//! of the same Config (`Live::readdressed`), which is swapped in the same way.
+//!
 //! What has to mean the same in every Config (numbers of listeners and of sets of certificates, the
 //! places of idle connections, sessions to servers) is in `proxy/kept.rs`.
 //!
@@ -65,8 +68,8 @@
 //! *waits* (async functions, generic over [`net::Machine`]). Who may name whom is kept true by
 //! `tests/it/tidy.rs`.
 //!
-//! * decides: [`http`], [`tls`], [`site`], [`pool`], [`exchange`], [`document`], [`config`],
-//!   [`observe`]
+//! * decides: [`http`], [`tls`], [`site`], [`pool`], [`exchange`], [`dns`], [`document`],
+//!   [`config`], [`observe`]
 //! * waits: [`net`], [`proxy`], [`control`]
 //! * tools: [`bench`]; [`command`] is the command line
 //!
@@ -85,6 +88,7 @@ pub mod bench;
 pub mod command;
 pub mod config;
 pub mod control;
+pub mod dns;
 pub mod document;
 pub mod exchange;
 pub mod http;

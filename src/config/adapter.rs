@@ -1,7 +1,7 @@
 //! `[adapter]`, `[resolver]`, `[admin]`: networks and names.
 
 use std::collections::HashMap;
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 
 use super::judge::Judge;
@@ -11,6 +11,9 @@ use crate::site::host::canonical_name;
 
 const ROLES: [(&str, Role); 3] =
     [("internal", Role::Internal), ("external", Role::External), ("management", Role::Management)];
+
+/// Where name servers listen.
+const DNS_PORT: u16 = 53;
 
 impl<'j> Judge<'j> {
     pub(super) fn adapters(&mut self) -> Vec<Adapter> {
@@ -94,10 +97,21 @@ impl<'j> Judge<'j> {
         hosts
     }
 
-    pub(super) fn resolvers(&mut self) -> Vec<IpAddr> {
+    pub(super) fn resolvers(&mut self) -> Vec<SocketAddr> {
         let document = self.document;
-        let servers = document.resolver.servers.iter().flat_map(|list| &list.value);
-        servers.filter_map(|text| self.address(text)).collect()
+        let mut seen: HashMap<SocketAddr, At> = HashMap::new();
+        let mut servers = Vec::new();
+        for text in document.resolver.servers.iter().flat_map(|list| &list.value) {
+            let Some(server) = name_server(&text.value) else {
+                self.faults.not_a_name_server(text.at, &text.value);
+                continue;
+            };
+            if let Some(first) = seen.insert(server, text.at) {
+                self.faults.listed_twice(text.at, "name server", &text.value, first);
+            }
+            servers.push(server);
+        }
+        servers
     }
 
     pub(super) fn admin(&mut self) -> Admin {
@@ -134,6 +148,16 @@ fn route(text: &str) -> Option<Route> {
     let (network, length) = value::prefix(network.trim())?;
     let via: IpAddr = via.trim().parse().ok()?;
     (network.is_ipv4() == via.is_ipv4()).then_some(Route { network: (network, length?), via })
+}
+
+/// An address, with a port where it is not everybody's.
+fn name_server(text: &str) -> Option<SocketAddr> {
+    let alone = text.parse().ok().map(|address| SocketAddr::new(address, DNS_PORT));
+    let server = alone.or_else(|| {
+        let (address, port) = value::host_and_port(text)?;
+        Some(SocketAddr::new(address.parse().ok()?, port))
+    })?;
+    (!server.ip().is_unspecified() && !server.ip().is_multicast()).then_some(server)
 }
 
 /// The kernel's rule (`dev_valid_name`).

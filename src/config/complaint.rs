@@ -79,6 +79,12 @@ impl Faults {
             "four numbers such as \"172.25.33.53\", or IPv6 such as \"2001:db8::53\"; not a name",
         );
     }
+
+    pub(super) fn not_a_name_server(&mut self, at: At, text: &str) {
+        self.add(at, format!("`{text}` is not the IP address of a name server")).help(
+            "an address such as \"172.25.33.53\" or \"2001:db8::53\", not a name; with a port where that is not 53: \"172.25.33.53:5353\", \"[2001:db8::53]:5353\"",
+        );
+    }
 }
 
 /// Adapters and Listeners.

@@ -29,7 +29,7 @@ mod tests;
 use std::collections::HashMap;
 use std::ffi::OsString;
 use std::io;
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::path::{Path, PathBuf};
 
 pub use crate::pool::settings::Timeouts;
@@ -90,8 +90,8 @@ pub struct Config {
     pub log: Log,
     /// Names that need no resolver; lower case.
     pub hosts: HashMap<String, Vec<IpAddr>>,
-    /// Servers to ask for names; empty: the system's.
-    pub resolvers: Vec<IpAddr>,
+    /// Servers to ask for names, in this order; empty: the system's.
+    pub resolvers: Vec<SocketAddr>,
     /// The admin plane, as data for the control thread.
     pub admin: Admin,
     /// The operator's files that this was read from: the main one and those that it includes.

@@ -1,6 +1,7 @@
 //! The process's life after its start: it waits for signals, for questions at the admin socket and
 //! for changed certificates, until it is told to end.
 
+use std::collections::VecDeque;
 use std::path::{Path, PathBuf};
 use std::sync::mpsc;
 use std::time::Duration;
@@ -15,7 +16,7 @@ use crate::observe::say_now;
 use super::admin::{Admin, Answer};
 use super::signals::wait_for_signal;
 use super::source::{Disk, Snapshot};
-use super::start::{Refused, Running, Settings, start};
+use super::start::{Refused, Running, Settings, start_with};
 
 /// How often certificates and the like are looked at. A change takes effect after two looks that
 /// find the same.
@@ -41,6 +42,33 @@ pub(super) enum Event {
         out: bool,
         asker: mpsc::Sender<Answer>,
     },
+    /// Names of servers have news.
+    Names,
+}
+
+/// Events in the order in which they came.
+#[derive(Debug)]
+struct Events {
+    come: mpsc::Receiver<Event>,
+    /// Those that were looked at while something else was under way.
+    seen: VecDeque<Event>,
+}
+
+impl Events {
+    /// The next, or none within `longest`.
+    fn next(&mut self, longest: Duration) -> Option<Event> {
+        self.seen.pop_front().or_else(|| self.come.recv_timeout(longest).ok())
+    }
+
+    /// Whether somebody wants the process to end. It stays an event.
+    fn has_end(&mut self) -> bool {
+        self.seen.extend(self.come.try_iter());
+        self.seen.iter().any(is_end)
+    }
+}
+
+fn is_end(event: &Event) -> bool {
+    matches!(event, Event::Signal(Signal::SIGTERM | Signal::SIGINT))
 }
 
 /// The proxy with the files that it was started from.
@@ -52,7 +80,7 @@ pub struct Service {
     /// Certificates that were not taken.
     again: Option<Again>,
     admin: Option<Admin>,
-    events: mpsc::Receiver<Event>,
+    events: Events,
     sender: mpsc::Sender<Event>,
 }
 
@@ -72,13 +100,17 @@ impl Service {
     /// What stands in the way.
     pub fn start(main: &Path, disk: Disk, config: Config) -> Result<Self, Refused> {
         let snapshot = Snapshot::of(disk, &config);
-        let running = start(config, Settings { talkative: true })?;
-        let (sender, events) = mpsc::channel();
+        let (sender, come) = mpsc::channel();
+        let mut events = Events { come, seen: VecDeque::new() };
         let signals = sender.clone();
         std::thread::Builder::new()
             .name("signals".to_owned())
             .spawn(move || pass_signals_on(&signals))
             .map_err(|error| format!("cannot start a thread: {error}"))?;
+        let settings = Settings { talkative: true };
+        // Whoever ends a process that still waits for names waits for nothing.
+        let hurry = &mut || events.has_end();
+        let running = start_with(config, settings, Some(sender.clone()), hurry)?;
         let main = main.to_path_buf();
         let mut service =
             Self { main, snapshot, running, again: None, admin: None, events, sender };
@@ -90,13 +122,14 @@ impl Service {
     pub fn run(mut self) {
         tell_manager(&[NotifyState::Ready]);
         loop {
-            match self.events.recv_timeout(LOOK_EVERY) {
-                Ok(Event::Signal(Signal::SIGHUP)) => {
+            match self.events.next(LOOK_EVERY) {
+                Some(Event::Signal(Signal::SIGHUP)) => {
                     let answer = self.reload();
                     say_now(&answer.text);
                 }
-                Ok(Event::Signal(_)) => break,
-                Ok(Event::Reload(asker)) => {
+                Some(Event::Signal(_)) => break,
+                Some(Event::Names) => self.running.readdress(),
+                Some(Event::Reload(asker)) => {
                     let answer = self.reload();
                     if answer.done {
                         say_now(&answer.text);
@@ -106,7 +139,7 @@ impl Service {
                     // Whoever asked may have gone.
                     let _ = asker.send(answer);
                 }
-                Ok(Event::Drain { pool, server, out, asker }) => {
+                Some(Event::Drain { pool, server, out, asker }) => {
                     let answer = match self.running.drain(&pool, &server, out) {
                         Ok(text) => Answer { done: true, text },
                         Err(text) => Answer { done: false, text },
@@ -114,7 +147,7 @@ impl Service {
                     // Whoever asked may have gone.
                     let _ = asker.send(answer);
                 }
-                Err(_) => {
+                None => {
                     self.running.mend();
                     self.running.say_health();
                     self.look_at_files();
@@ -123,9 +156,9 @@ impl Service {
         }
         say_now("stopping; running requests may end, a second signal stops at once");
         tell_manager(&[NotifyState::Stopping]);
-        let Self { running, admin, events, .. } = self;
+        let Self { running, admin, mut events, .. } = self;
         drop(admin);
-        running.stop(|| ended_again(&events));
+        running.stop(|| ended_again(&mut events));
     }
 
     /// Reads the file again. If anything is wrong with it, it changes nothing.
@@ -149,7 +182,8 @@ impl Service {
             }
         };
         let snapshot = Snapshot::of(disk, &config);
-        match self.running.reload(config) {
+        let events = &mut self.events;
+        match self.running.reload_with(config, &mut || events.has_end()) {
             Ok(generation) => {
                 self.snapshot = snapshot;
                 self.again = None;
@@ -218,8 +252,8 @@ fn pass_signals_on(events: &mpsc::Sender<Event>) {
 }
 
 /// Whether somebody lost patience with the stop.
-fn ended_again(events: &mpsc::Receiver<Event>) -> bool {
-    events.try_iter().any(|event| matches!(event, Event::Signal(Signal::SIGTERM | Signal::SIGINT)))
+fn ended_again(events: &mut Events) -> bool {
+    std::iter::from_fn(|| events.next(Duration::ZERO)).any(|event| is_end(&event))
 }
 
 /// Without a service manager nobody is told.

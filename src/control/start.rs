@@ -4,10 +4,11 @@ use std::fmt;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
+use std::sync::mpsc;
 
 use crate::config::{Config, Workers};
 use crate::net::{self, RingFlags};
-use crate::observe::{Counts, Notices, say_now};
+use crate::observe::{Counts, say_now};
 use crate::proxy::{Kept, Live, Shared};
 use crate::tls::TicketSecrets;
 
@@ -15,7 +16,8 @@ use super::crew::Crew;
 use super::doors::Doors;
 use super::health::{self, Health, PoolHealth};
 use super::journal::{Journal, Outputs};
-use super::resolve::{Known, resolve_all};
+use super::names::Names;
+use super::service::Event;
 
 /// How the process is to run, beside what the file says.
 #[derive(Clone, Copy, Debug, Default)]
@@ -45,18 +47,30 @@ impl From<String> for Refused {
 pub struct Running {
     shared: Arc<Shared>,
     kept: Kept,
-    known: Known,
+    names: Names,
     crew: Crew,
     doors: Doors,
     journal: Journal,
     health: Health,
 }
 
-/// Starts everything that `config` says.
+/// Starts everything that `config` says. Names of servers are asked for once: nobody waits for
+/// other addresses.
 ///
 /// # Errors
 /// What stands in the way, and who has to change what.
 pub fn start(config: Config, settings: Settings) -> Result<Running, Refused> {
+    start_with(config, settings, None, &mut || false)
+}
+
+/// The same. `events` is told when names have other addresses, for [`Running::readdress`]; `hurry`
+/// is asked while names are waited for.
+pub(super) fn start_with(
+    config: Config,
+    settings: Settings,
+    events: Option<mpsc::Sender<Event>>,
+    hurry: Hurry<'_>,
+) -> Result<Running, Refused> {
     let files = net::raise_open_file_limit().unwrap_or_else(|_| net::open_file_limit());
     let count = workers_of(&config);
     let mut doors = Doors::default();
@@ -64,8 +78,9 @@ pub fn start(config: Config, settings: Settings) -> Result<Running, Refused> {
     let outputs = Outputs::open(&config.log)?;
     let tickets = TicketSecrets::new().map_err(|why| Refused(why.to_owned()))?;
     let mut kept = Kept::default();
-    let mut known = Known::default();
-    let live = prepare(1, config, &tickets, (&mut kept, &mut known))?;
+    let mut names = Names::new(events);
+    names.want(&config, None, hurry)?;
+    let live = names.prepare(1, config, &tickets, &mut kept)?;
     let shared = Shared::new(live, tickets, seed());
     let mut crew = Crew::default();
     let hired = crew.grow(count, &shared)?;
@@ -74,7 +89,8 @@ pub fn start(config: Config, settings: Settings) -> Result<Running, Refused> {
     doors.take_over(opened, &shared.live.load().config, &mut kept, &crew);
     let mut health = Health::default();
     health.take_over(&shared);
-    let running = Running { shared, kept, known, crew, doors, journal, health };
+    let mut running = Running { shared, kept, names, crew, doors, journal, health };
+    running.readdress();
     if settings.talkative {
         running.introduce(hired.flags, files);
     }
@@ -88,22 +104,8 @@ fn workers_of(config: &Config) -> usize {
     }
 }
 
-/// Prepares what `config` needs to be in force. Names that do not resolve are said and stop nothing.
-fn prepare(
-    generation: u64,
-    config: Config,
-    tickets: &Arc<TicketSecrets>,
-    (kept, known): (&mut Kept, &mut Known),
-) -> Result<Live, Refused> {
-    let notices = Notices::default();
-    let resolved = resolve_all(&config, known, &notices);
-    known.extend(resolved);
-    for sentence in notices.take().0 {
-        say_now(&sentence);
-    }
-    let resolve = |server: &_| known.get(server).cloned().unwrap_or_default();
-    Ok(Live::new(generation, config, tickets, kept, &resolve)?)
-}
+/// Whether there is something more urgent than to wait for names.
+pub(super) type Hurry<'h> = &'h mut dyn FnMut() -> bool;
 
 /// Numbers of records start somewhere else in each run.
 fn seed() -> u64 {
@@ -125,12 +127,29 @@ impl Running {
     /// # Errors
     /// What stands in the way. Nothing has changed then.
     pub fn reload(&mut self, config: Config) -> Result<u64, Refused> {
+        self.reload_with(config, &mut || false)
+    }
+
+    /// The same; `hurry` is asked while names are waited for.
+    pub(super) fn reload_with(&mut self, config: Config, hurry: Hurry<'_>) -> Result<u64, Refused> {
+        let reloaded = self.try_reload(config, hurry);
+        let live = self.shared.live.load_full();
+        match reloaded {
+            Ok(_) => self.names.settle(&live.config),
+            Err(_) => self.names.go_back(&live.config),
+        }
+        self.readdress();
+        reloaded
+    }
+
+    fn try_reload(&mut self, config: Config, hurry: Hurry<'_>) -> Result<u64, Refused> {
         self.crew.reap();
         let count = workers_of(&config);
         let outputs = Outputs::open(&config.log)?;
         let generation = self.shared.live.load().generation + 1;
-        let names = (&mut self.kept, &mut self.known);
-        let mut live = prepare(generation, config, &self.shared.tickets, names)?;
+        self.names.want(&config, Some(&self.shared.live.load().config), hurry)?;
+        let tickets = &self.shared.tickets;
+        let mut live = self.names.prepare(generation, config, tickets, &mut self.kept)?;
         let moved = self.doors.moved(&live.config);
         live.rename(&moved);
         // Late: from now on the kernel gives clients to sockets that nobody accepts from yet.
@@ -145,6 +164,27 @@ impl Running {
         drop(live);
         self.health.take_over(&self.shared);
         Ok(generation)
+    }
+
+    /// Puts the addresses in force that names have now, where they are others, and says what has
+    /// changed. It is the same Config with the same number.
+    pub(super) fn readdress(&mut self) {
+        let told = self.names.told();
+        if told.is_empty() {
+            return;
+        }
+        let live = self.shared.live.load_full();
+        match self.names.readdressed(&live, &mut self.kept) {
+            Ok(Some(live)) => {
+                self.shared.live.store(Arc::new(live));
+                self.health.take_over(&self.shared);
+            }
+            Ok(None) => {}
+            Err(why) => say_now(&format!("other addresses of names are not in force: {why}")),
+        }
+        for sentence in self.names.sentences(&told, &self.shared.live.load()) {
+            say_now(&sentence);
+        }
     }
 
     /// What could not be done for want of descriptors is tried again.

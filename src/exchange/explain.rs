@@ -76,7 +76,7 @@ impl Failure {
                     "`free -m` shows whether the box has more to give: then raise limits.memory_max (`gatehouse keys limits.memory_max`). If clients that take nothing hold it, lower limits.clients_per_address_max."
                 }
                 ProxyFault::NoServer => {
-                    "Ask as the box asks: `getent ahosts SERVER`. Correct the name in the pool's servers, add it to [resolver] hosts, or mend DNS; `journalctl -u gatehouse | grep resolve` shows what was answered."
+                    "`journalctl -u gatehouse | grep SERVER` shows what name servers have said, and the command that asks them the same. Correct the name in the pool's servers, add it to [resolver] hosts, or mend DNS: it is asked again by itself, and by `gatehouse reload` at once."
                 }
             },
         }

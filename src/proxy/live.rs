@@ -35,10 +35,10 @@ const MEMORY_SHARE: u64 = 4;
 /// The Config in force with what hangs on it.
 #[derive(Debug)]
 pub struct Live {
-    /// Counts the Configs since start.
+    /// Counts the Configs since start. Other addresses of names are not another Config.
     pub generation: u64,
-    /// What the operator's file means.
-    pub config: Config,
+    /// What the operator's file means; shared by all that differ in addresses only.
+    pub config: Arc<Config>,
     /// Client connections, over all workers.
     pub clients_max: usize,
     /// By door; those whose Listener is gone have none.
@@ -47,9 +47,9 @@ pub struct Live {
     pub memory_max: u64,
     /// Past so many bytes no spare buffers are kept: they are the first to make room.
     pub spares_max: u64,
-    terminators: Vec<Option<Terminator>>,
+    terminators: Arc<[Option<Terminator>]>,
     /// By site, then by listener.
-    presented: Vec<Presented>,
+    presented: Arc<[Presented]>,
     pools: Vec<LivePool>,
 }
 
@@ -132,7 +132,8 @@ impl Live {
         let mut connectors = HashMap::new();
         let mut pools = Vec::new();
         for settings in &config.pools {
-            pools.push(LivePool::new(settings, kept, &mut connectors, resolve)?);
+            let place = (&mut *kept, &mut connectors, Reading::Again);
+            pools.push(LivePool::new(settings, place, resolve)?);
         }
         kept.keep_connectors(connectors);
         let clients_max =
@@ -142,15 +143,52 @@ impl Live {
         let spares_max = memory_max - memory_max / 4;
         Ok(Self {
             generation,
-            config,
+            config: Arc::new(config),
             clients_max,
             listeners,
             memory_max,
             spares_max,
-            terminators,
-            presented,
+            terminators: terminators.into(),
+            presented: presented.into(),
             pools,
         })
+    }
+
+    /// The same Config with the addresses that names have now. Costs a look at each server, and
+    /// nothing for the rest of the Config, however large; what is known of an address stays with it,
+    /// and so do its idle connections.
+    ///
+    /// # Errors
+    /// A sentence for the administrator: TLS settings that the library refuses.
+    pub fn readdressed(
+        &self,
+        kept: &mut Kept,
+        resolve: &dyn Fn(&ServerAddress) -> Vec<SocketAddr>,
+    ) -> Result<Self, String> {
+        let mut connectors = HashMap::new();
+        let mut pools = Vec::new();
+        for settings in &self.config.pools {
+            let place = (&mut *kept, &mut connectors, Reading::Once);
+            pools.push(LivePool::new(settings, place, resolve)?);
+        }
+        kept.keep_connectors(connectors);
+        Ok(Self {
+            generation: self.generation,
+            config: Arc::clone(&self.config),
+            clients_max: self.clients_max,
+            listeners: self.listeners.clone(),
+            memory_max: self.memory_max,
+            spares_max: self.spares_max,
+            terminators: Arc::clone(&self.terminators),
+            presented: Arc::clone(&self.presented),
+            pools,
+        })
+    }
+
+    /// Pools that have no address to send to.
+    pub fn empty_pools(&self) -> impl Iterator<Item = &PoolSettings> {
+        let empty = self.pools.iter().filter(|pool| pool.servers.is_empty());
+        empty.map(|pool| &pool.settings)
     }
 
     /// The Listener that a door belongs to now; `None` if it is gone.
@@ -208,6 +246,15 @@ fn clients_max_auto(config: &Config) -> usize {
 
 type Connectors = HashMap<Shelf, Arc<Connector>>;
 
+/// Whether the system's authorities are read again where a server has them already.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Reading {
+    /// They may be others than they were.
+    Again,
+    /// The same Config has read them.
+    Once,
+}
+
 /// Numbers for sets of certificates, and what clients are shown for each.
 struct Identities<'s> {
     secrets: &'s Arc<TicketSecrets>,
@@ -258,14 +305,14 @@ fn terminator(
 impl LivePool {
     fn new(
         settings: &PoolSettings,
-        kept: &mut Kept,
-        connectors: &mut Connectors,
+        (kept, connectors, reading): (&mut Kept, &mut Connectors, Reading),
         resolve: &dyn Fn(&ServerAddress) -> Vec<SocketAddr>,
     ) -> Result<Self, String> {
         let mut servers = Vec::new();
         for server in &settings.servers {
             for address in resolve(&server.address) {
-                servers.push(live_server(settings, server, address, (kept, connectors))?);
+                let place = (&mut *kept, &mut *connectors, reading);
+                servers.push(live_server(settings, server, address, place)?);
             }
         }
         Ok(Self { settings: settings.clone(), policy: Policy::of(settings), servers })
@@ -276,7 +323,7 @@ fn live_server(
     pool: &PoolSettings,
     server: &ServerSettings,
     address: SocketAddr,
-    (kept, connectors): (&mut Kept, &mut Connectors),
+    (kept, connectors, reading): (&mut Kept, &mut Connectors, Reading),
 ) -> Result<LiveServer, String> {
     let from = pool.source.iter().find(|from| from.is_ipv4() == address.is_ipv4());
     let dial = Dial {
@@ -290,8 +337,8 @@ fn live_server(
     let shelf = kept.registry.shelf(&dial, fingerprint, (name.clone(), verify.clone()));
     let tls = match &pool.tls {
         Some(tls) => {
-            // What the system trusts may be other than it was.
-            let before = kept.connector(shelf).filter(|_| tls.ca != Trust::System);
+            let may_stay = tls.ca != Trust::System || reading == Reading::Once;
+            let before = kept.connector(shelf).filter(|_| may_stay);
             let connector = match connectors.get(&shelf).cloned().or(before) {
                 Some(connector) => connector,
                 None => Arc::new(connector(tls, verify).map_err(|why| {

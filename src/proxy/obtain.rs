@@ -329,9 +329,11 @@ pub(super) async fn take_pin<M: Machine>(
     };
     let at = client.pins.iter().position(fits)?;
     let Pin { stream, view, pool, server, .. } = client.pins.swap_remove(at);
-    // A reload may have taken the server away, or changed how it is verified.
+    // A reload may have taken the server away, or changed how it is verified. An address that a name
+    // does not have any more keeps those who are logged in there.
     let shelf = view.pool(pool).servers[server].shelf;
-    if !plan.view.pool(plan.pool).servers.iter().any(|server| server.shelf == shelf) {
+    let same = std::sync::Arc::ptr_eq(&view.config, &plan.view.config);
+    if !same && !plan.view.pool(plan.pool).servers.iter().any(|server| server.shelf == shelf) {
         return Some(Err(UpstreamFault::PinLost));
     }
     let quiet = poll_fn(|cx| Poll::Ready(stream.poll_readable(cx).is_pending())).await;

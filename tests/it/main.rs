@@ -27,6 +27,7 @@ mod limits_site;
 mod log;
 mod malformed;
 mod manual;
+mod names;
 mod pages;
 mod patience;
 mod pools;

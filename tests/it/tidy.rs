@@ -15,6 +15,7 @@ const MAY_NAME: &[(&str, &[&str])] = &[
     // For `Dial`, the key of what is shared, only.
     ("pool", &["net"]),
     ("exchange", &["http", "site", "pool"]),
+    ("dns", &[]),
     ("document", &[]),
     ("publish", &["document"]),
     ("config", &["document", "publish", "site", "pool", "tls"]),
@@ -22,7 +23,10 @@ const MAY_NAME: &[(&str, &[&str])] = &[
     // Wait.
     ("net", &[]),
     ("proxy", &["http", "tls", "site", "pool", "exchange", "config", "observe", "net"]),
-    ("control", &["http", "tls", "site", "pool", "exchange", "config", "observe", "net", "proxy"]),
+    (
+        "control",
+        &["http", "tls", "site", "pool", "exchange", "dns", "config", "observe", "net", "proxy"],
+    ),
     // Tools.
     ("bench", &["net", "http", "tls"]),
     // The command line brings everything together.
@@ -41,9 +45,9 @@ const ONLY_IN: &[(&str, &[&str])] = &[
     ("dbg", &[]),
 ];
 
-const EVERY_ROOM: [&str; 14] = [
-    "bench", "command", "config", "control", "document", "exchange", "http", "net", "observe",
-    "pool", "proxy", "publish", "site", "tls",
+const EVERY_ROOM: [&str; 15] = [
+    "bench", "command", "config", "control", "dns", "document", "exchange", "http", "net",
+    "observe", "pool", "proxy", "publish", "site", "tls",
 ];
 
 const FILE_LINES_MAX: usize = 600;

@@ -22,8 +22,8 @@ pub(super) const KEYS: &[Key] = &[
         .when("Needed on the internal adapter for every server network that is not its own."),
     table("resolver", Kind::Table, "How the names of servers become addresses: hosts first, then DNS."),
     key("resolver.servers", Kind::Texts, Words("those of the system"),
-        "DNS servers, asked from the internal adapter.", "[\"172.25.33.53\"]")
-        .when("This version checks it and still asks as the system does: name the servers' DNS in /etc/resolv.conf."),
+        "DNS servers, asked from the internal adapter: the first, and the next where one does not answer. With a port where that is not 53.", "[\"172.25.33.53\", \"172.25.33.54:5353\"]")
+        .when("Set it on a box with two networks: the system's own resolver may ask the Internet for internal names. Names are asked for again when their answers expire; addresses that were good stay in use while DNS is out of order."),
     key("resolver.hosts", Kind::NamedTexts, Words("none"),
         "Names that need no asking, and their addresses.", "{ \"fe01.contoso.local\" = [\"192.168.10.11\"] }"),
     table("workers", Kind::Table, "The threads that do the work."),

@@ -1,7 +1,7 @@
 //! A server that does what the test says, connection by connection.
 
 use std::io::{self, ErrorKind};
-use std::net::{IpAddr, Ipv4Addr, TcpListener, TcpStream};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr, TcpListener, TcpStream};
 use std::sync::Arc;
 
 use rustls::ServerConfig;
@@ -20,7 +20,11 @@ impl Origin {
     }
 
     pub(crate) fn on(address: IpAddr) -> Self {
-        let listener = TcpListener::bind((address, 0)).unwrap();
+        Self::at(SocketAddr::new(address, 0))
+    }
+
+    pub(crate) fn at(address: SocketAddr) -> Self {
+        let listener = TcpListener::bind(address).unwrap();
         listener.set_nonblocking(true).unwrap();
         Self { listener, tls: None }
     }
