@@ -12,6 +12,7 @@ use std::time::Duration;
 
 use crate::exchange::{Failure, ProxyFault};
 use crate::net::{Acceptor, Block, Listening, Machine, Ring, Socket, UringSocket};
+use crate::observe::Counters;
 use crate::site::Listener;
 use crate::tls::Presented;
 
@@ -177,12 +178,12 @@ fn begin(
         clients_max: view.clients_max,
         per_address_max: view.config.limits.clients_per_address_max,
     };
-    let taken = Seat::take(&worker.shared, peer.ip(), bounds, trouble);
-    if taken.as_ref().is_none_or(|(_, refused)| refused.is_some()) {
-        worker.counters.clients_refused.add(1);
+    let (seat, refused) = Seat::take(&worker.shared, peer.ip(), bounds, trouble);
+    if let Some(failure) = refused {
+        count_refused(&worker.counters, failure);
     }
     // Who is not even told so just sees its connection end.
-    let Some((seat, refused)) = taken else { return };
+    let Some(seat) = seat else { return };
     worker.counters.clients.add(1);
     let served = Rc::clone(worker);
     worker.machine.spawn(async move {
@@ -194,6 +195,18 @@ fn begin(
         served.counters.clients_ended.add(1);
         drop((seat, spare));
     });
+}
+
+/// Which limit a client met.
+fn count_refused(counters: &Counters, failure: Failure) {
+    counters.clients_refused.add(1);
+    let by = match failure {
+        Failure::Proxy(ProxyFault::TooManyClients) => &counters.refused_clients_max,
+        Failure::Proxy(ProxyFault::MemoryFull) => &counters.refused_memory,
+        Failure::Proxy(_) => &counters.refused_descriptors,
+        Failure::Client(_) | Failure::Upstream(_) => &counters.refused_per_address,
+    };
+    by.add(1);
 }
 
 /// Runs `story`; a panic in it ends it alone. It is lent, since a story that is handed over would

@@ -164,6 +164,7 @@ fn decide<M: Machine>(
     let (site, kind, errors) = match found {
         Found::Rule { site, rule, brief, names } => {
             record.note(Text::Site, names.site);
+            record.site_number = view.site_number(names.site_id);
             record.note(Text::Rule, names.rule);
             let guarded = brief.terms.guarded.then_some(site);
             if let Some(failure) = refusal(client, view, head, (guarded, &brief.terms.limits)) {
@@ -180,6 +181,7 @@ fn decide<M: Machine>(
         }
         Found::NoRule(site) => {
             record.note(Text::Site, site.name.as_bytes());
+            record.site_number = view.site_number(site.id);
             let refused = refusal(client, view, head, (Some(site), &site.limits));
             let failure = refused.unwrap_or(Failure::Client(ClientFault::NoRule));
             (Some(site.id), ReplyKind::Failure(failure), site.errors)

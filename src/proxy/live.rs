@@ -49,6 +49,8 @@ pub struct Live {
     terminators: Vec<Option<Terminator>>,
     /// By site, then by listener.
     presented: Vec<Presented>,
+    /// By site: the number that it is counted by.
+    site_numbers: Vec<u32>,
     pools: Vec<LivePool>,
 }
 
@@ -67,6 +69,10 @@ pub struct LiveServer {
     pub dial: Dial,
     /// The address as text, for records.
     pub text: String,
+    /// As it is written in the file.
+    pub name: String,
+    /// What it is counted by, in every Config.
+    pub number: u32,
     /// Exchanges under way, over all workers and Configs.
     pub load: Arc<Load>,
     /// Share of the exchanges, against the other servers'.
@@ -124,6 +130,7 @@ impl Live {
                 presented.push(identities.number(&config, certificates));
             }
         }
+        let site_numbers = config.table.sites().iter().map(|site| kept.site(&site.name)).collect();
         let mut connectors = HashMap::new();
         let mut pools = Vec::new();
         for settings in &config.pools {
@@ -144,6 +151,7 @@ impl Live {
             spares_max,
             terminators,
             presented,
+            site_numbers,
             pools,
         })
     }
@@ -170,6 +178,19 @@ impl Live {
     #[must_use]
     pub fn pool(&self, id: PoolId) -> &LivePool {
         &self.pools[id.0 as usize]
+    }
+
+    /// What a site is counted by, in every Config.
+    #[inline]
+    #[must_use]
+    pub fn site_number(&self, id: SiteId) -> u32 {
+        self.site_numbers.get(id.0 as usize).copied().unwrap_or_default()
+    }
+
+    /// Every pool.
+    #[must_use]
+    pub fn pools(&self) -> &[LivePool] {
+        &self.pools
     }
 
     /// How a listener's clients are shown certificates; `None` without TLS.
@@ -295,6 +316,8 @@ fn live_server(
         shelf,
         load: kept.registry.load(&pool.name, address),
         text: address.to_string(),
+        name: server.text.clone(),
+        number: kept.server(&pool.name, address),
         weight: server.weight,
         backup: server.backup,
         dial,

@@ -7,7 +7,7 @@ use std::task::Poll;
 use crate::exchange::{Failure, ProxyFault, UpstreamFault, may_send_elsewhere};
 use crate::http::Credential;
 use crate::net::{Machine, Socket};
-use crate::observe::Text;
+use crate::observe::{Record, Text};
 use crate::pool::settings::PoolId;
 use crate::pool::{Candidate, pick};
 
@@ -68,7 +68,7 @@ pub(super) async fn obtain<M: Machine>(
     for _ in 0..DIALS_MAX {
         let Some(server) = choose(client, plan, tried) else { break };
         let busy = Busy::new(plan.view.clone(), plan.pool, server);
-        plan.record.note(Text::Server, busy.server().text.as_bytes());
+        note_server(&mut plan.record, &busy);
         let may_share = !fresh && plan.request.credential != Credential::Connection;
         if may_share && let Some(stream) = take_idle(client, plan, &busy).await {
             client.worker.counters.reuses.add(1);
@@ -76,7 +76,10 @@ pub(super) async fn obtain<M: Machine>(
         }
         match connect(client, plan, &busy).await {
             Ok(stream) => return Ok(Lease { stream, reused: false, busy }),
-            Err(failure) => last = failure,
+            Err(failure) => {
+                client.worker.counters.tallies.note_unreached(busy.server().number);
+                last = failure;
+            }
         }
         match last {
             Failure::Upstream(fault) if may_send_elsewhere(fault) => {}
@@ -85,6 +88,12 @@ pub(super) async fn obtain<M: Machine>(
         tried |= 1_u64.checked_shl(u32::try_from(server).unwrap_or(u32::MAX)).unwrap_or(0);
     }
     Err(last)
+}
+
+fn note_server(record: &mut Record, busy: &Busy) {
+    let server = busy.server();
+    record.note(Text::Server, server.text.as_bytes());
+    record.server_number = server.number;
 }
 
 fn choose<M: Machine>(client: &Client<M>, plan: &Plan, tried: u64) -> Option<usize> {
@@ -254,6 +263,6 @@ pub(super) async fn take_pin<M: Machine>(
         return Some(Err(UpstreamFault::PinLost));
     }
     let busy = Busy::new(view, pool, server);
-    plan.record.note(Text::Server, busy.server().text.as_bytes());
+    note_server(&mut plan.record, &busy);
     Some(Ok(Lease { stream, reused: true, busy }))
 }
