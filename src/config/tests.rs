@@ -313,7 +313,7 @@ fn defaults() {
         config.log.access[0].to,
         AccessTarget::File(PathBuf::from("/var/log/gatehouse/access.log"))
     );
-    assert_eq!((config.admin.port, config.admin.role), (9443, Role::Internal));
+    assert_eq!(config.admin.page, None);
 }
 
 const EVERYTHING: &str = include_str!("tests/everything.toml");

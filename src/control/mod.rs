@@ -8,11 +8,15 @@ mod doors;
 mod journal;
 mod logfile;
 mod output;
+mod overview;
+mod page;
 mod resolve;
 mod service;
 mod signals;
 mod source;
 mod start;
+#[cfg(test)]
+mod tests;
 
 pub use admin::{Answer, ask_instance};
 pub use service::Service;

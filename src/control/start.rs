@@ -14,6 +14,7 @@ use crate::tls::TicketSecrets;
 use super::crew::Crew;
 use super::doors::Doors;
 use super::journal::{Journal, Outputs};
+use super::overview::Overview;
 use super::resolve::{Known, resolve_all};
 
 /// How the process is to run, beside what the file says.
@@ -48,6 +49,7 @@ pub struct Running {
     crew: Crew,
     doors: Doors,
     journal: Journal,
+    overview: Arc<Overview>,
 }
 
 /// Starts everything that `config` says.
@@ -65,12 +67,16 @@ pub fn start(config: Config, settings: Settings) -> Result<Running, Refused> {
     let mut known = Known::default();
     let live = prepare(1, config, &tickets, (&mut kept, &mut known))?;
     let shared = Shared::new(live, tickets, seed());
+    let overview = Overview::new(Arc::clone(&shared));
+    overview.note_names(&kept);
     let mut crew = Crew::default();
     let hired = crew.grow(count, &shared)?;
-    let journal = Journal::start(outputs, Arc::clone(&shared))?;
+    overview.note_flags(hired.flags);
+    let journal = Journal::start(outputs, Arc::clone(&shared), Arc::clone(&overview))?;
     journal.add(hired.queues);
     doors.take_over(opened, &shared.live.load().config, &mut kept, &crew);
-    let running = Running { shared, kept, known, crew, doors, journal };
+    let running = Running { shared, kept, known, crew, doors, journal, overview };
+    running.show();
     if settings.talkative {
         running.introduce(hired.flags, files);
     }
@@ -127,6 +133,7 @@ impl Running {
         let generation = self.shared.live.load().generation + 1;
         let names = (&mut self.kept, &mut self.known);
         let mut live = prepare(generation, config, &self.shared.tickets, names)?;
+        self.overview.note_names(&self.kept);
         let moved = self.doors.moved(&live.config);
         live.rename(&moved);
         // Late: from now on the kernel gives clients to sockets that nobody accepts from yet.
@@ -138,11 +145,39 @@ impl Running {
         self.crew.shrink(count);
         let live = self.shared.live.load();
         self.doors.take_over(opened, &live.config, &mut self.kept, &self.crew);
+        self.overview.note_flags(hired.flags);
+        self.show();
         Ok(generation)
     }
 
-    /// What could not be done for want of descriptors is tried again.
+    /// Whoever asks is told of the workers and listeners that there are now.
+    fn show(&self) {
+        let crew = &self.crew;
+        self.overview.note_workers(crew.counters(), crew.count(), crew.restarts());
+        self.overview.note_listeners(self.addresses());
+    }
+
+    #[cfg(test)]
+    pub(super) fn crew(&self) -> &Crew {
+        &self.crew
+    }
+
+    /// What is shown of this proxy.
+    pub(super) fn overview(&self) -> &Arc<Overview> {
+        &self.overview
+    }
+
+    /// Workers that have ended by a fault of ours are replaced, and what could not be done for want
+    /// of descriptors is tried again.
     pub(super) fn mend(&mut self) {
+        let mended = self.crew.mend(&self.shared);
+        if !mended.is_empty() {
+            for (slot, queue) in mended {
+                self.doors.forget(slot);
+                self.journal.add(vec![queue]);
+            }
+            self.show();
+        }
         self.doors.spread(&self.crew);
     }
 
@@ -170,6 +205,7 @@ impl Running {
         self.shared.draining.store(true, Ordering::Release);
         // The workers' own handles close when they have taken who waits.
         self.doors = Doors::default();
+        self.overview.note_listeners(Vec::new());
         let until = net::monotonic() + drain;
         self.crew.stop(|| hurry() || net::monotonic() >= until);
         self.journal.finish(hurry);
