@@ -46,8 +46,17 @@
 //! spread     control/doors.rs   listening sockets over workers; none is closed while its place stays
 //! ```
 //!
-//! What has to mean the same in every Config (numbers of listeners and of sets of certificates, the
+//! What has to mean the same in every Config (numbers of listeners, of what is counted, and of sets of certificates, the
 //! places of idle connections, sessions to servers) is in `proxy/kept.rs`.
+//!
+//! # What can be seen of it
+//!
+//! ```text
+//! count      observe/tally.rs      each worker's own cells, by site and server
+//! gather     control/overview.rs   all of it at one moment, on the thread of whoever asks
+//! show       control/page.rs       /metrics and /healthz by HTTP
+//!            control/admin.rs      `gatehouse status` by the admin socket
+//! ```
 //!
 //! # The rooms
 //!

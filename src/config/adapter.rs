@@ -143,7 +143,11 @@ impl<'j> Judge<'j> {
                 let interface = adapter.interface.as_deref().unwrap_or_default();
                 self.faults.admin_shares_external(at, role_word(role), interface);
             }
-            let theirs = |address: &IpAddr| outside.addresses.iter().any(|(one, _)| one == address);
+            // 0.0.0.0 is every address, unless a device bounds it.
+            let all = |address: &IpAddr| address.is_unspecified() && adapter.interface.is_none();
+            let theirs = |address: &IpAddr| {
+                all(address) || outside.addresses.iter().any(|(one, _)| one == address)
+            };
             let ours = adapter.addresses.iter().map(|(address, _)| address);
             for shared in ours.filter(|address| !address.is_loopback() && theirs(address)) {
                 self.faults.admin_shares_external(at, role_word(role), &shared.to_string());

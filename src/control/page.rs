@@ -136,9 +136,10 @@ fn time_left(until: Moment) -> io::Result<Duration> {
 
 fn visit(mut stream: TcpStream, host: &Host, overview: &Overview) -> io::Result<()> {
     let until = net::monotonic() + VISIT_TIME;
+    let asked = stream.local_addr()?.ip();
     let mut head = Vec::new();
     let answer = loop {
-        if let Some(answer) = judge(&head, host, overview) {
+        if let Some(answer) = judge(&head, (host, asked), overview) {
             break answer;
         }
         stream.set_read_timeout(Some(time_left(until)?))?;
@@ -172,18 +173,18 @@ struct Host {
 }
 
 impl Host {
-    fn is_ours(&self, host: &[u8]) -> bool {
+    fn is_ours(&self, host: &[u8], asked: IpAddr) -> bool {
         let Ok(name) = std::str::from_utf8(without_port(host)) else { return false };
         let address = name.trim_start_matches('[').trim_end_matches(']').parse::<IpAddr>();
         // Programs that speak HTTP/1.0 may leave the field away; no browser does.
         name.is_empty()
             || name.eq_ignore_ascii_case("localhost")
-            || address.is_ok_and(|address| self.addresses.contains(&address))
+            || address.is_ok_and(|address| address == asked || self.addresses.contains(&address))
     }
 }
 
 /// The whole answer, or `None` while the head is not whole.
-fn judge(bytes: &[u8], host: &Host, overview: &Overview) -> Option<Vec<u8>> {
+fn judge(bytes: &[u8], host: (&Host, IpAddr), overview: &Overview) -> Option<Vec<u8>> {
     let limits = HeadLimits {
         head_bytes_max: HEAD_BYTES_MAX,
         field_bytes_max: HEAD_BYTES_MAX,
@@ -198,10 +199,14 @@ fn judge(bytes: &[u8], host: &Host, overview: &Overview) -> Option<Vec<u8>> {
     }
 }
 
-fn answer(head: &RequestHead<'_, '_>, host: &Host, overview: &Overview) -> Vec<u8> {
+fn answer(
+    head: &RequestHead<'_, '_>,
+    (host, asked): (&Host, IpAddr),
+    overview: &Overview,
+) -> Vec<u8> {
     let body = head.facts.method != Method::Head;
     let plain = |status, fields, text: &str| write(status, fields, "text/plain", text, body);
-    if !host.is_ours(head.host) {
+    if !host.is_ours(head.host, asked) {
         return plain(421, "", "ask by the address of this box\n");
     }
     let path = head.path.split(|byte| *byte == b'?').next().unwrap_or_default();
@@ -247,7 +252,9 @@ mod tests {
         let host = Host {
             addresses: ["192.0.2.9", "2001:db8::9"].map(|text| text.parse().unwrap()).to_vec(),
         };
+        let asked = "192.0.2.7".parse().unwrap();
         for (name, ours) in [
+            ("192.0.2.7", true),
             ("192.0.2.9", true),
             ("192.0.2.9:9443", true),
             ("[2001:db8::9]:9443", true),
@@ -262,7 +269,7 @@ mod tests {
             ("192.0.2.9.evil.test", false),
             ("\u{e9}", false),
         ] {
-            assert_eq!(host.is_ours(name.as_bytes()), ours, "{name}");
+            assert_eq!(host.is_ours(name.as_bytes(), asked), ours, "{name}");
         }
     }
 }

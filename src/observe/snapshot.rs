@@ -187,8 +187,8 @@ mod tests {
 
     #[test]
     fn sites_in_force_come_first_and_none_is_lost() {
-        let mut sums = Sums::default();
-        sums.sites = BTreeMap::from([(0, sum(9)), (1, sum(1)), (3, sum(3))]);
+        let sites = BTreeMap::from([(0, sum(9)), (1, sum(1)), (3, sum(3))]);
+        let mut sums = Sums { sites, ..Sums::default() };
         let names = ["a", "b", "c"].map(str::to_owned);
         let all = SiteNow::all(&mut sums, &names, &[3, 2]);
         let told: Vec<_> =
@@ -200,8 +200,8 @@ mod tests {
     fn what_has_no_number_of_its_own_is_told_once() {
         let most = NUMBERS_MAX as u32 - 1;
         let names: Vec<String> = (0..NUMBERS_MAX + 2).map(|n| format!("s{n}")).collect();
-        let mut sums = Sums::default();
-        sums.sites = BTreeMap::from([(1, sum(1)), (most, sum(7))]);
+        let sites = BTreeMap::from([(1, sum(1)), (most, sum(7))]);
+        let mut sums = Sums { sites, ..Sums::default() };
         let all = SiteNow::all(&mut sums, &names, &[1, most, most + 1]);
         let told: Vec<_> = all.iter().map(|it| (it.name.as_str(), it.sum.exchanges())).collect();
         assert_eq!(told, [("s0", 1), (OTHER, 7)]);
@@ -215,8 +215,8 @@ mod tests {
             in_flight: Some(0),
             ..ServerNow::default()
         };
-        let mut sums = Sums::default();
-        sums.servers = BTreeMap::from([(1, sum(1)), (2, sum(2))]);
+        let servers = BTreeMap::from([(1, sum(1)), (2, sum(2))]);
+        let mut sums = Sums { servers, ..Sums::default() };
         let names = ["one", "two"].map(|address| ("p".to_owned(), address.to_owned()));
         let all = ServerNow::all(
             &mut sums,
