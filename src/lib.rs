@@ -49,8 +49,8 @@
 //! Names of servers are asked for all the time (`control/resolver`); other addresses make another Live
 //! of the same Config (`Live::readdressed`), which is swapped in the same way.
 //!
-//! What has to mean the same in every Config (numbers of listeners and of sets of certificates, the
-//! places of idle connections, sessions to servers) is in `proxy/kept.rs`.
+//! What has to mean the same in every Config (numbers of listeners, of what is counted, and of sets of
+//! certificates, the places of idle connections, sessions to servers) is in `proxy/kept.rs`.
 //!
 //! # Which servers are well
 //!
@@ -60,6 +60,15 @@
 //! judged     pool/health.rs     both, into one word for each server
 //! read       proxy/obtain.rs    by every pick, without a lock; it outlasts every Config
 //! said       control/health.rs  in the service's log, once for each change, with what to do
+//! ```
+//!
+//! # What can be seen of it
+//!
+//! ```text
+//! count      observe/tally.rs     each worker's own cells, by site and server
+//! gather     control/overview.rs  all of it at one moment, on the thread of whoever asks
+//! show       control/page.rs      /metrics and /healthz by HTTP
+//!            control/admin.rs     `gatehouse status` by the admin socket
 //! ```
 //!
 //! # The rooms

@@ -7,6 +7,7 @@ mod keys;
 mod pool;
 mod reload;
 mod run;
+mod status;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -18,6 +19,9 @@ const REFUSED: u8 = 2;
 
 /// It could not be done.
 const FAILED: u8 = 1;
+
+/// It was done, and something needs somebody.
+const ATTENTION: u8 = 3;
 
 #[derive(Debug, Parser)]
 #[command(name = "gatehouse", version, about, long_about = None)]
@@ -119,6 +123,21 @@ enum Command {
         #[arg(long)]
         json: bool,
     },
+    /// Say how the running instance is: what it serves, what failed last, and what to do about it
+    #[command(
+        after_help = "Example: gatehouse status\n         gatehouse status --json | jq .troubles\nNumbers count from the start of the process. What --json prints: appliance/docs/status.md\nExit codes: 0 all is well, 3 something needs somebody and stands at the end, 1 no instance was reached"
+    )]
+    Status {
+        /// The admin socket of the running instance
+        #[arg(long, value_name = "PATH", default_value = reload::SOCKET)]
+        socket: PathBuf,
+        /// The operator's file, to find the admin socket by
+        #[arg(long, value_name = "FILE", conflicts_with = "socket")]
+        config: Option<PathBuf>,
+        /// Print JSON: everything, with names that stay the same
+        #[arg(long)]
+        json: bool,
+    },
     /// Show a published page: no file, no root, nothing else installed
     #[command(after_help = "Example: gatehouse demo, then open https://127.0.0.1:8443/")]
     Demo {
@@ -145,6 +164,7 @@ pub fn main() -> ExitCode {
         Command::Pool { pool, verb, server, socket, config, json } => {
             pool::pool((&pool, verb, &server), &socket, config.as_ref(), json)
         }
+        Command::Status { socket, config, json } => status::status(&socket, config.as_ref(), json),
         Command::Demo { port } => demo::demo(port),
     };
     ExitCode::from(done)

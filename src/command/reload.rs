@@ -19,9 +19,7 @@ pub(super) fn reload(socket: &Path, file: Option<&PathBuf>, json: bool) -> u8 {
 /// Asks the running instance something and prints its answer. The socket is the one that `file`
 /// names, if there is a file.
 pub(super) fn ask(question: &str, socket: &Path, file: Option<&PathBuf>, json: bool) -> u8 {
-    // A file with faults is complained about by the instance itself, if it can be found.
-    let named = file.and_then(|file| read(file).ok()).map(|(config, _)| config.admin.socket);
-    let socket = named.as_deref().unwrap_or(socket);
+    let socket = &socket_of(socket, file);
     match ask_instance(socket, question) {
         Ok(answer) => {
             let code = if answer.done { 0 } else { REFUSED };
@@ -29,11 +27,17 @@ pub(super) fn ask(question: &str, socket: &Path, file: Option<&PathBuf>, json: b
             code
         }
         Err(error) => {
-            let text = why_not(socket, &error);
-            tell(&Answer { done: false, text }, json);
+            tell(&Answer::refused(why_not(socket, &error)), json);
             FAILED
         }
     }
+}
+
+/// The socket that `file` names, if there is a file that can be read; a file with faults is
+/// complained about by the instance itself, if it can be found.
+pub(super) fn socket_of(socket: &Path, file: Option<&PathBuf>) -> PathBuf {
+    let named = file.and_then(|file| read(file).ok()).map(|(config, _)| config.admin.socket);
+    named.unwrap_or_else(|| socket.to_path_buf())
 }
 
 fn tell(answer: &Answer, json: bool) {
@@ -46,7 +50,7 @@ fn tell(answer: &Answer, json: bool) {
     }
 }
 
-fn why_not(socket: &Path, error: &io::Error) -> String {
+pub(super) fn why_not(socket: &Path, error: &io::Error) -> String {
     let socket = socket.display();
     match error.kind() {
         io::ErrorKind::NotFound | io::ErrorKind::ConnectionRefused => format!(

@@ -5,7 +5,7 @@ use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 
 use super::judge::Judge;
-use super::{Adapter, Admin, Role, Route, suggest, value};
+use super::{Adapter, Admin, AdminPage, Role, Route, suggest, value};
 use crate::document::{self, At, Named, Written};
 use crate::site::host::canonical_name;
 
@@ -114,27 +114,69 @@ impl<'j> Judge<'j> {
         servers
     }
 
-    pub(super) fn admin(&mut self) -> Admin {
+    pub(super) fn admin(&mut self, adapters: &[Adapter]) -> Admin {
         let admin = &self.document.admin;
         let socket = admin.socket.as_ref().map_or_else(
             || PathBuf::from("/run/gatehouse/admin.sock"),
             |text| self.files.resolve(text.at, &text.value),
         );
-        if let Some(adapter) = &admin.adapter {
+        let port = self.number("port", admin.port.as_ref(), (1, 65_535)).unwrap_or(9_443) as u16;
+        let at = admin.adapter.as_ref().map(|it| it.at).or(admin.port.as_ref().map(|it| it.at));
+        let page = at.and_then(|at| self.admin_page(at, adapters, port));
+        Admin { socket, page }
+    }
+
+    /// What stands at `at` asks for it.
+    fn admin_page(&mut self, at: At, adapters: &[Adapter], port: u16) -> Option<AdminPage> {
+        let written = self.document.admin.adapter.as_ref();
+        if let Some(adapter) = written {
             self.place_of("adapter", adapter);
         }
         // Never the external one: the admin plane is not for the Internet.
         let roles = [("internal", Role::Internal), ("management", Role::Management)];
-        let role = match &admin.adapter {
+        let role = match written {
             Some(adapter) if adapter.value == "external" => {
                 self.faults.admin_on_external(adapter.at);
-                Role::Internal
+                return None;
             }
-            adapter => self.choice("adapter", adapter.as_ref(), &roles),
+            adapter => self.choice("adapter", adapter, &roles),
         };
-        let port = self.number("port", admin.port.as_ref(), (1, 65_535)).unwrap_or(9_443) as u16;
-        Admin { socket, role, port }
+        let Some(adapter) = adapters.iter().find(|adapter| adapter.role == role) else {
+            if written.is_none() {
+                let example = "[adapter.internal] with its addresses";
+                self.faults.missing(at, "[admin]", "adapter", example);
+            }
+            return None;
+        };
+        if adapter.addresses.is_empty() {
+            self.faults.admin_without_addresses(at, role_word(role));
+        }
+        let outside = adapters.iter().filter(|other| other.role == Role::External);
+        for outside in outside {
+            if adapter.interface.is_some() && adapter.interface == outside.interface {
+                let interface = adapter.interface.as_deref().unwrap_or_default();
+                self.faults.admin_shares_external(at, role_word(role), interface);
+            }
+            // 0.0.0.0 is every address, unless a device bounds it.
+            let all = |address: &IpAddr| address.is_unspecified() && adapter.interface.is_none();
+            let theirs = |address: &IpAddr| {
+                all(address) || outside.addresses.iter().any(|(one, _)| one == address)
+            };
+            let ours = adapter.addresses.iter().map(|(address, _)| address);
+            for shared in ours.filter(|address| !address.is_loopback() && theirs(address)) {
+                self.faults.admin_shares_external(at, role_word(role), &shared.to_string());
+            }
+        }
+        Some(AdminPage {
+            addresses: adapter.addresses.iter().map(|(address, _)| *address).collect(),
+            interface: adapter.interface.clone(),
+            port,
+        })
     }
+}
+
+fn role_word(role: Role) -> &'static str {
+    ROLES.iter().find(|(_, known)| *known == role).map_or("", |(word, _)| word)
 }
 
 /// Whether an adapter can be called so.

@@ -105,6 +105,22 @@ impl Faults {
             .help("adapter = \"internal\" or \"management\"");
     }
 
+    pub(super) fn admin_shares_external(&mut self, at: At, adapter: &str, shared: &str) {
+        self.add(
+            at,
+            format!("the admin plane would face the Internet: adapter `{adapter}` shares {shared} with the external one"),
+        )
+        .help("give it an interface and addresses of its own, or take this key out");
+    }
+
+    pub(super) fn admin_without_addresses(&mut self, at: At, adapter: &str) {
+        if self.may_be_there("addresses") {
+            return;
+        }
+        self.add(at, format!("the admin page has no address: adapter `{adapter}` lists none"))
+            .help(format!("add addresses = [\"…\"] to [adapter.{adapter}]"));
+    }
+
     pub(super) fn mac_needs_appliance(&mut self, at: At) {
         self.add(at, "to find an adapter by `mac` is not available in this version")
             .help("add interface = \"…\"; `ip -brief link` lists the names");

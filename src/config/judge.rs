@@ -72,7 +72,7 @@ impl<'j> Judge<'j> {
         };
         let table = self.sites(&around, &mut limits);
         let (workers, resolvers) = (self.workers(), self.resolvers());
-        let (log, admin) = (self.log(), self.admin());
+        let (log, admin) = (self.log(), self.admin(&adapters));
         self.unused(&table, &listeners);
         Config {
             workers,

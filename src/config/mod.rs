@@ -216,8 +216,17 @@ pub enum AccessTarget {
 pub struct Admin {
     /// The local socket.
     pub socket: PathBuf,
-    /// The adapter, if there is to be a page.
-    pub role: Role,
+    /// Metrics and health by HTTP, if they are to be had.
+    pub page: Option<AdminPage>,
+}
+
+/// Where metrics and health are served by HTTP: never on the external adapter.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct AdminPage {
+    /// The adapter's addresses.
+    pub addresses: Vec<IpAddr>,
+    /// The device that the sockets are bound to.
+    pub interface: Option<String>,
     /// The port.
     pub port: u16,
 }

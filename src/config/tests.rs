@@ -313,7 +313,7 @@ fn defaults() {
         config.log.access[0].to,
         AccessTarget::File(PathBuf::from("/var/log/gatehouse/access.log"))
     );
-    assert_eq!((config.admin.port, config.admin.role), (9443, Role::Internal));
+    assert_eq!(config.admin.page, None);
 }
 
 const EVERYTHING: &str = include_str!("tests/everything.toml");
@@ -333,6 +333,12 @@ fn every_key() {
         AccessTarget::Syslog(PathBuf::from("./log")),
     ];
     assert_eq!((places, config.log.rotate), (expected.to_vec(), (1_000_000, 0)));
+    let page = AdminPage {
+        addresses: vec![IpAddr::from([172, 25, 33, 40])],
+        interface: config.adapters[1].interface.clone(),
+        port: 9443,
+    };
+    assert_eq!(config.admin.page, Some(page));
     let https = &config.listeners[0];
     assert_eq!((https.name.as_str(), https.port, https.published_port), ("https", 8443, 443));
     assert_eq!(https.interface.as_deref(), Some("eth0"));

@@ -1,4 +1,4 @@
-//! The admin socket: one line asks, lines of JSON answer. For the administrator's own commands on
+//! The admin socket: one line asks, a line of JSON answers. For the administrator's own commands on
 //! this machine; nobody else may connect.
 
 use std::fs;
@@ -7,17 +7,21 @@ use std::os::fd::AsRawFd;
 use std::os::unix::fs::PermissionsExt;
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::{Path, PathBuf};
-use std::sync::mpsc;
+use std::sync::{Arc, mpsc};
 use std::time::Duration;
 
 use nix::sys::socket::{Shutdown, getsockopt, shutdown, sockopt};
 use nix::unistd::geteuid;
 use serde::{Deserialize, Serialize};
 
+use super::overview::Overview;
 use super::service::Event;
 
 /// The longest question.
 const QUESTION_BYTES_MAX: u64 = 1024;
+
+/// How many may be asking at a time; a reload of one keeps no other waiting.
+const ASKING_MAX: usize = 16;
 
 /// How long somebody who has connected may take to ask.
 const QUESTION_TIME: Duration = Duration::from_secs(5);
@@ -32,6 +36,21 @@ pub struct Answer {
     pub done: bool,
     /// What was done, or what stands in the way.
     pub text: String,
+    /// What the instance says of itself, if it was asked that.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub status: Option<serde_json::Value>,
+}
+
+impl Answer {
+    pub(super) fn done(text: String) -> Self {
+        Self { done: true, text, status: None }
+    }
+
+    /// Why it was not done.
+    #[must_use]
+    pub fn refused(text: String) -> Self {
+        Self { done: false, text, status: None }
+    }
 }
 
 /// The socket; removed when this is dropped.
@@ -46,11 +65,15 @@ impl Admin {
     ///
     /// # Errors
     /// Another instance has it, or the folder does not take it.
-    pub(super) fn listen(path: &Path, events: mpsc::Sender<Event>) -> io::Result<Self> {
+    pub(super) fn listen(
+        path: &Path,
+        events: mpsc::Sender<Event>,
+        overview: Arc<Overview>,
+    ) -> io::Result<Self> {
         let listener = bind(path)?;
         let ours = listener.try_clone()?;
         let thread = std::thread::Builder::new().name("admin".to_owned());
-        thread.spawn(move || serve_all(&listener, &events))?;
+        thread.spawn(move || serve_all(&listener, &events, &overview))?;
         Ok(Self { path: path.to_path_buf(), listener: ours })
     }
 
@@ -69,12 +92,24 @@ impl Drop for Admin {
 }
 
 /// Until the socket is shut.
-fn serve_all(listener: &UnixListener, events: &mpsc::Sender<Event>) {
+fn serve_all(listener: &UnixListener, events: &mpsc::Sender<Event>, overview: &Arc<Overview>) {
+    let asking = Arc::new(());
     for stream in listener.incoming() {
         match stream {
             Ok(stream) => {
-                // Whoever hangs up early does not want the answer.
-                let _ = serve(stream, events);
+                // Whoever is one too many sees its connection end.
+                if Arc::strong_count(&asking) > ASKING_MAX {
+                    continue;
+                }
+                let (events, overview) = (events.clone(), Arc::clone(overview));
+                let held = Arc::clone(&asking);
+                let thread = std::thread::Builder::new().name("admin-ask".to_owned());
+                // Without a thread for it, somebody asks again.
+                let _ = thread.spawn(move || {
+                    // Whoever hangs up early does not want the answer.
+                    let _ = serve(stream, &events, &overview);
+                    drop(held);
+                });
             }
             Err(error) if error.kind() == io::ErrorKind::InvalidInput => return,
             // Without descriptors this would be a race to the next refusal.
@@ -102,7 +137,7 @@ fn bind(path: &Path) -> io::Result<UnixListener> {
     Ok(listener)
 }
 
-fn serve(stream: UnixStream, events: &mpsc::Sender<Event>) -> io::Result<()> {
+fn serve(stream: UnixStream, events: &mpsc::Sender<Event>, overview: &Overview) -> io::Result<()> {
     let peer = getsockopt(&stream, sockopt::PeerCredentials)?.uid();
     if peer != 0 && peer != geteuid().as_raw() {
         return Err(io::ErrorKind::PermissionDenied.into());
@@ -113,15 +148,16 @@ fn serve(stream: UnixStream, events: &mpsc::Sender<Event>) -> io::Result<()> {
     BufReader::new(&stream).take(QUESTION_BYTES_MAX).read_line(&mut question)?;
     let answer = match question.trim() {
         "reload" => ask(events, Event::Reload),
+        "status" => {
+            let status = serde_json::to_value(overview.status())?;
+            Answer { status: Some(status), ..Answer::done(String::new()) }
+        }
         other => match drain_asked(other) {
             Some((pool, server, out)) => {
                 let (pool, server) = (pool.to_owned(), server.to_owned());
                 ask(events, |asker| Event::Drain { pool, server, out, asker })
             }
-            None => {
-                let text = format!("{other:?} is not understood by this version");
-                Answer { done: false, text }
-            }
+            None => Answer::refused(format!("{other:?} is not understood by this version")),
         },
     };
     writeln!(&stream, "{}", serde_json::to_string(&answer)?)
@@ -150,7 +186,7 @@ fn ask(events: &mpsc::Sender<Event>, event: impl FnOnce(mpsc::Sender<Answer>) ->
     let asked = events.send(event(answer)).is_ok();
     match answered.recv_timeout(ANSWER_TIME) {
         Ok(answer) if asked => answer,
-        _ => Answer { done: false, text: "the process is stopping, or too busy".to_owned() },
+        _ => Answer::refused("the process is stopping, or too busy".to_owned()),
     }
 }
 

@@ -1,12 +1,13 @@
 //! The workers: threads that come and go with the file's count, and what they are told.
 
+use std::pin::pin;
 use std::rc::Rc;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, mpsc};
 use std::thread::JoinHandle;
 
 use crate::net::{self, Listening, Machine, Ring, RingFlags, Ticker, Ticks};
-use crate::observe::{Counters, Counts};
+use crate::observe::{Counters, Counts, Seldom, say_now};
 use crate::proxy::{self, DoorId, Shared, Worker, WorkerEnds, WriterEnds};
 
 use super::start::Refused;
@@ -33,6 +34,8 @@ pub(super) struct Orders {
     retiring: AtomicBool,
     /// Nobody is waited for any more.
     now: AtomicBool,
+    #[cfg(test)]
+    planted: AtomicU32,
 }
 
 impl Orders {
@@ -46,6 +49,19 @@ impl Orders {
             return Vec::new();
         }
         std::mem::take(&mut *self.posts.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// The worker panics once in its loop; with 2, once more outside of it.
+    #[cfg(test)]
+    pub(super) fn plant(&self, panics: u32) {
+        self.planted.store(panics, Ordering::Release);
+    }
+
+    #[cfg(test)]
+    fn panic_if_planted(&self) {
+        let less = |panics: u32| panics.checked_sub(1);
+        let planted = self.planted.fetch_update(Ordering::AcqRel, Ordering::Acquire, less);
+        assert!(planted.is_err(), "planted");
     }
 
     fn is_set(flag: &AtomicBool) -> bool {
@@ -67,10 +83,16 @@ pub(super) struct Crew {
     /// By slot.
     active: Vec<Member>,
     retired: Vec<Member>,
-    /// Of members that have ended.
-    past: Counts,
+    /// Of all members that there have been.
+    counters: Vec<Arc<Counters>>,
+    /// Of those that have ended: the next go on with them, so that they stay few.
+    spare: Vec<Arc<Counters>>,
     /// Workers that there have been; tells their records apart.
     hired: usize,
+    /// Workers that were replaced.
+    restarts: u64,
+    /// When it was last said that a worker cannot be replaced.
+    said: Seldom,
 }
 
 /// What starting a worker gives beside the worker.
@@ -111,7 +133,8 @@ impl Crew {
             let (ends, queue) = proxy::journal();
             hired.queues.push(queue);
             let core = cores[self.active.len() % cores.len()];
-            self.hire(core, ends, shared, ready.clone())?;
+            let member = self.hire(core, ends, shared, ready.clone())?;
+            self.active.push(member);
             awaited += 1;
         }
         drop(ready);
@@ -130,10 +153,14 @@ impl Crew {
         ends: WorkerEnds,
         shared: &Arc<Shared>,
         ready: mpsc::Sender<Result<RingFlags, String>>,
-    ) -> Result<(), Refused> {
+    ) -> Result<Member, Refused> {
         let number = self.hired;
         self.hired += 1;
-        let counters = Arc::new(Counters::default());
+        let counters = self.spare.pop().unwrap_or_else(|| {
+            let counters = Arc::new(Counters::default());
+            self.counters.push(Arc::clone(&counters));
+            counters
+        });
         let orders = Arc::new(Orders::default());
         let member = (Arc::clone(&counters), Arc::clone(&orders));
         let shared = Arc::clone(shared);
@@ -142,7 +169,8 @@ impl Crew {
             let _ = net::pin_to_core(core);
             let told = ready.clone();
             let ran = net::run(|ring, flags| async move {
-                let worker = Worker::new(ring, &shared, member.0, Some(ends), number);
+                let counters = Arc::clone(&member.0);
+                let worker = Worker::new(ring, &shared, counters, Some(ends), number);
                 let ticker = match Ticker::new(Ticks::LENGTH) {
                     Ok(ticker) => ticker,
                     Err(error) => {
@@ -153,7 +181,7 @@ impl Crew {
                 };
                 let _ = told.send(Ok(flags));
                 drop(told);
-                work(&worker, &ticker, &member.1).await;
+                work_on(&worker, &ticker, (&member.1, &member.0)).await;
             });
             if let Err(why) = ran {
                 // Nobody listens any more if the start was given up.
@@ -162,8 +190,7 @@ impl Crew {
         };
         let thread = std::thread::Builder::new().name(format!("worker-{number}"));
         let thread = thread.spawn(story).map_err(|error| format!("cannot start a worker: {error}"));
-        self.active.push(Member { thread: thread?, counters, orders });
-        Ok(())
+        Ok(Member { thread: thread?, counters, orders })
     }
 
     /// Lets the workers beyond `count` go when their clients have gone.
@@ -177,18 +204,85 @@ impl Crew {
     /// Forgets the threads that have ended.
     pub(super) fn reap(&mut self) {
         let ended = |member: &mut Member| member.thread.is_finished();
-        for member in self.retired.extract_if(.., ended) {
-            self.past += member.counters.read();
-            // A worker that panicked has said so.
-            let _ = member.thread.join();
+        let ended: Vec<Member> = self.retired.extract_if(.., ended).collect();
+        for member in ended {
+            self.see_off(member);
         }
+    }
+
+    /// A worker that panicked has said so.
+    fn see_off(&mut self, Member { thread, counters, .. }: Member) {
+        let _ = thread.join();
+        // Nobody else writes them now. The clients of a worker that panicked did not end by
+        // themselves.
+        let counts = counters.read();
+        counters.clients_ended.add(counts.clients.saturating_sub(counts.clients_ended));
+        counters.tunnels_ended.add(counts.tunnels.saturating_sub(counts.tunnels_ended));
+        self.spare.push(counters);
+    }
+
+    /// Puts a new worker, with a ring of its own, in the place of each whose thread has ended, which
+    /// nothing but a fault of ours can make it do. Gives the slots and the log thread's ends.
+    pub(super) fn mend(&mut self, shared: &Arc<Shared>) -> Vec<(usize, WriterEnds)> {
+        let mut mended = Vec::new();
+        for slot in 0..self.active.len() {
+            if !self.active[slot].thread.is_finished() {
+                continue;
+            }
+            let clients = self.active[slot].counters.read();
+            let clients = clients.clients.saturating_sub(clients.clients_ended);
+            match self.replace(slot, shared) {
+                Ok(queue) => {
+                    self.restarts += 1;
+                    say_now(&format!(
+                        "worker in place {slot} has ended by a fault of ours, which stands above, with {clients} clients; a new one has taken its place. If clients hang, `systemctl restart gatehouse` lets them go"
+                    ));
+                    mended.push((slot, queue));
+                }
+                Err(why) if self.said.is_time(net::monotonic().0) => {
+                    say_now(&format!(
+                        "worker in place {slot} has ended, and there is no other yet: {why}"
+                    ));
+                }
+                Err(_) => {}
+            }
+        }
+        mended
+    }
+
+    fn replace(&mut self, slot: usize, shared: &Arc<Shared>) -> Result<WriterEnds, Refused> {
+        let cores = net::usable_cores();
+        let (ends, queue) = proxy::journal();
+        let (ready, readies) = mpsc::channel();
+        let member = self.hire(cores[slot % cores.len()], ends, shared, ready)?;
+        match readies.recv().unwrap_or_else(|_| Err("it has ended again".to_owned())) {
+            Ok(_) => {
+                let ended = std::mem::replace(&mut self.active[slot], member);
+                self.see_off(ended);
+                Ok(queue)
+            }
+            Err(why) => {
+                self.see_off(member);
+                Err(Refused(why))
+            }
+        }
+    }
+
+    /// Counters of all workers, also of those that have ended.
+    pub(super) fn counters(&self) -> Vec<Arc<Counters>> {
+        self.counters.clone()
+    }
+
+    /// Workers that were replaced.
+    pub(super) fn restarts(&self) -> u64 {
+        self.restarts
     }
 
     /// The sum of all workers' counters, of those that have ended too.
     pub(super) fn counts(&self) -> Counts {
-        let mut sum = self.past;
-        for member in self.active.iter().chain(&self.retired) {
-            sum += member.counters.read();
+        let mut sum = Counts::default();
+        for counters in &self.counters {
+            sum += counters.read();
         }
         sum
     }
@@ -209,23 +303,44 @@ impl Crew {
             std::thread::park_timeout(Ticks::LENGTH / 5);
         }
         for member in members.drain(..) {
-            self.past += member.counters.read();
-            // A worker that panicked has said so.
-            let _ = member.thread.join();
+            self.see_off(member);
         }
     }
 }
 
-/// A worker's life: takes its posts, moves its clock on, ends when it is to end and its clients have
+/// A worker's life. A fault of ours in it is counted and said, and the worker goes on: its clients
+/// notice nothing.
+async fn work_on(
+    worker: &Rc<Worker<Ring>>,
+    ticker: &Ticker,
+    (orders, counters): (&Arc<Orders>, &Arc<Counters>),
+) {
+    while proxy::caught(pin!(work(worker, ticker, orders, counters))).await.is_err() {
+        #[cfg(test)]
+        orders.panic_if_planted();
+        counters.panics.add(1);
+        worker.say("a worker", "a fault of ours in its loop, which stands above; it goes on");
+        ticker.tick().await;
+    }
+}
+
+/// Takes its posts, moves its clock on, ends when it is to end and its clients have
 /// gone.
-async fn work(worker: &Rc<Worker<Ring>>, ticker: &Ticker, orders: &Arc<Orders>) {
+async fn work(
+    worker: &Rc<Worker<Ring>>,
+    ticker: &Ticker,
+    orders: &Arc<Orders>,
+    counters: &Arc<Counters>,
+) {
     let mut ending_for = 0;
     loop {
         for post in orders.take() {
-            accept_from(worker, post, orders);
+            accept_from(worker, post, (orders, counters));
         }
         ticker.tick().await;
         worker.tick();
+        #[cfg(test)]
+        orders.panic_if_planted();
         let retiring = Orders::is_set(&orders.retiring);
         if retiring {
             worker.retire();
@@ -238,15 +353,32 @@ async fn work(worker: &Rc<Worker<Ring>>, ticker: &Ticker, orders: &Arc<Orders>) 
     }
 }
 
-fn accept_from(worker: &Rc<Worker<Ring>>, post: Post, orders: &Arc<Orders>) {
-    let (served, orders) = (Rc::clone(worker), Arc::clone(orders));
+fn accept_from(
+    worker: &Rc<Worker<Ring>>,
+    post: Post,
+    (orders, counters): (&Arc<Orders>, &Arc<Counters>),
+) {
+    let (served, orders, counters) = (Rc::clone(worker), Arc::clone(orders), Arc::clone(counters));
     worker.machine().spawn(async move {
         let Post { door, listening, left } = post;
         let stopped = || Orders::is_set(&left) || Orders::is_set(&orders.closing);
         let door = || DoorId(door.load(Ordering::Acquire));
-        let ended = proxy::serve_listener(Rc::clone(&served), door, listening, stopped).await;
-        if let Err(error) = ended {
-            served.say("a listener", &format!("cannot accept: {error}"));
+        let mut next = Some(listening);
+        while let Some(listening) = next.take() {
+            // Kept for the case that a fault of ours ends the accepting.
+            next = listening.share().ok();
+            let story = proxy::serve_listener(Rc::clone(&served), &door, listening, &stopped);
+            match proxy::caught(pin!(story)).await {
+                Ok(Ok(())) => return,
+                Ok(Err(error)) => {
+                    return served.say("a listener", &format!("cannot accept: {error}"));
+                }
+                Err(()) => {
+                    counters.panics.add(1);
+                    let what = "a fault of ours in its accepting, which stands above; it goes on";
+                    served.say("a listener", what);
+                }
+            }
         }
     });
 }

@@ -160,6 +160,15 @@ impl Doors {
         }
     }
 
+    /// The worker in `slot` has ended: its sockets are nobody's, until they are handed to the next.
+    pub(super) fn forget(&mut self, slot: usize) {
+        for socket in self.open.values_mut().flat_map(|door| &mut door.sockets) {
+            if socket.holder.as_ref().is_some_and(|(holder, _)| *holder == slot) {
+                socket.holder = None;
+            }
+        }
+    }
+
     /// Where clients are accepted, with the names of the Listeners in `config`.
     pub(super) fn addresses(&self, config: &Config) -> Vec<(String, SocketAddr)> {
         let mut addresses = Vec::new();
@@ -212,7 +221,7 @@ fn wait_until_free(place: &Bind) -> std::io::Result<()> {
     Ok(())
 }
 
-fn why(place: &Bind, error: &std::io::Error) -> String {
+pub(super) fn why(place: &Bind, error: &std::io::Error) -> String {
     let address = place.address;
     let adapter = place.interface.as_deref().unwrap_or("?");
     match error.raw_os_error() {

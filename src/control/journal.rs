@@ -16,6 +16,7 @@ use crate::tls::TicketSecrets;
 
 use super::logfile::Rotate;
 use super::output::Output;
+use super::overview::Overview;
 
 /// The longest that a record waits for its line, while few come.
 const PAUSE_MAX: Duration = Duration::from_millis(40);
@@ -69,12 +70,17 @@ impl Journal {
     ///
     /// # Errors
     /// There is no thread for it.
-    pub(super) fn start(outputs: Outputs, shared: Arc<Shared>) -> Result<Self, String> {
+    pub(super) fn start(
+        outputs: Outputs,
+        shared: Arc<Shared>,
+        overview: Arc<Overview>,
+    ) -> Result<Self, String> {
         let stop = Arc::new(AtomicBool::new(false));
         let told = Arc::clone(&stop);
         let (orders, told_orders) = mpsc::channel();
         let thread = std::thread::Builder::new().name("log".to_owned());
-        let thread = thread.spawn(move || write_until(&told, &told_orders, outputs.0, &shared));
+        let seen = (shared, overview);
+        let thread = thread.spawn(move || write_until(&told, &told_orders, outputs.0, &seen));
         let thread = thread.map_err(|error| format!("cannot start the log thread: {error}"))?;
         Ok(Self { thread: Some(thread), stop, orders })
     }
@@ -108,7 +114,7 @@ fn write_until(
     stop: &AtomicBool,
     orders: &mpsc::Receiver<Order>,
     mut outputs: Vec<Output>,
-    shared: &Shared,
+    (shared, overview): &(Arc<Shared>, Arc<Overview>),
 ) {
     let mut queues = Vec::new();
     let mut pause = PAUSE_MIN;
@@ -129,6 +135,7 @@ fn write_until(
                     for output in &mut outputs {
                         output.flush(net::monotonic(), &shared.notices);
                         output.close(&shared.notices);
+                        overview.note_lines_lost(output.take_lost());
                     }
                     outputs = new.0;
                 }
@@ -136,11 +143,12 @@ fn write_until(
         }
         let mut taken = 0;
         for queue in &mut queues {
-            taken += drain(queue, &mut outputs, shared);
+            taken += drain(queue, &mut outputs, (shared, overview));
         }
         let now = net::monotonic();
         for output in &mut outputs {
             output.flush(now, &shared.notices);
+            overview.note_lines_lost(output.take_lost());
         }
         queues.retain(|queue| !(queue.full.is_abandoned() && queue.full.is_empty()));
         print_notices(shared);
@@ -161,7 +169,11 @@ fn next_rotation() -> Moment {
 }
 
 /// Takes what waits in a queue now, a bounded number so that all queues get their turn.
-fn drain(queue: &mut WriterEnds, outputs: &mut [Output], shared: &Shared) -> usize {
+fn drain(
+    queue: &mut WriterEnds,
+    outputs: &mut [Output],
+    (shared, overview): (&Shared, &Overview),
+) -> usize {
     let waiting = queue.full.slots();
     let now = net::monotonic();
     for _ in 0..waiting {
@@ -169,6 +181,7 @@ fn drain(queue: &mut WriterEnds, outputs: &mut [Output], shared: &Shared) -> usi
         for output in outputs.iter_mut() {
             output.note(&record, now, &shared.notices);
         }
+        overview.note_record(&record);
         record.recycle();
         // If the way back is full there are enough records.
         let _ = queue.empty.push(record);

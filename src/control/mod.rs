@@ -11,6 +11,8 @@ mod journal;
 mod logfile;
 mod names;
 mod output;
+mod overview;
+mod page;
 mod probes;
 mod resolver;
 mod sentence;
@@ -18,6 +20,8 @@ mod service;
 mod signals;
 mod source;
 mod start;
+#[cfg(test)]
+mod tests;
 
 pub use admin::{Answer, ask_instance, drain_question};
 pub use health::{PoolHealth, ServerHealth};

@@ -61,7 +61,7 @@ impl Output {
         match &mut self.target {
             Target::Lines(lines) => {
                 if lines.held.len() >= HELD_BYTES_MAX {
-                    self.outage.lost += 1;
+                    self.outage.lose(1);
                     return;
                 }
                 record.write(self.format, &mut lines.held);
@@ -71,7 +71,7 @@ impl Output {
             }
             Target::Messages(messages) => {
                 if let Err(error) = messages.send(record, self.format) {
-                    self.outage.lost += 1;
+                    self.outage.lose(1);
                     self.outage.note(&why_no_service(&error), now, notices);
                 }
             }
@@ -90,12 +90,17 @@ impl Output {
     pub(super) fn close(&mut self, notices: &Notices) {
         if let Target::Lines(lines) = &mut self.target {
             let left = memchr::memchr_iter(b'\n', &std::mem::take(&mut lines.held)).count();
-            self.outage.lost += left as u64;
+            self.outage.lose(left as u64);
         }
         if self.outage.lost > 0 {
             let lost = std::mem::take(&mut self.outage.lost);
             notices.say(&self.outage.subject, &format!("{lost} lines were lost"));
         }
+    }
+
+    /// Lines that were lost since this was last asked.
+    pub(super) fn take_lost(&mut self) -> u64 {
+        std::mem::take(&mut self.outage.untold)
     }
 
     /// Whether nothing waits to be written.
@@ -242,12 +247,19 @@ struct Outage {
     failed_at: Moment,
     /// Lines lost, in this outage.
     lost: u64,
+    /// Lines lost that have not been counted by anybody else yet.
+    untold: u64,
 }
 
 impl Outage {
     fn of(name: String) -> Self {
         let subject = format!("access log {name}");
-        Self { subject, said: String::new(), failed_at: Moment::default(), lost: 0 }
+        Self { subject, said: String::new(), failed_at: Moment::default(), lost: 0, untold: 0 }
+    }
+
+    fn lose(&mut self, lines: u64) {
+        self.lost += lines;
+        self.untold += lines;
     }
 
     fn note(&mut self, why: &str, now: Moment, notices: &Notices) {
@@ -360,6 +372,7 @@ mod tests {
         let said = notices.take().0;
         assert_eq!(said, [format!("access log x: all is well again; {lost} lines were lost")]);
         assert!(lost > 400, "{lost}");
+        assert_eq!((output.take_lost(), output.take_lost()), (lost as u64, 0));
         assert!(output.is_empty());
     }
 }

@@ -3,7 +3,7 @@
 
 use std::collections::VecDeque;
 use std::path::{Path, PathBuf};
-use std::sync::mpsc;
+use std::sync::{Arc, mpsc};
 use std::time::Duration;
 
 use nix::sys::signal::Signal;
@@ -11,9 +11,10 @@ use sd_notify::NotifyState;
 
 use crate::config::{self, Config};
 use crate::net::{self, Moment};
-use crate::observe::say_now;
+use crate::observe::{Seldom, say_now};
 
 use super::admin::{Admin, Answer};
+use super::page::Page;
 use super::signals::wait_for_signal;
 use super::source::{Disk, Snapshot};
 use super::start::{Refused, Running, Settings, start_with};
@@ -80,6 +81,9 @@ pub struct Service {
     /// Certificates that were not taken.
     again: Option<Again>,
     admin: Option<Admin>,
+    page: Option<Page>,
+    /// When it was last said that there is no page.
+    page_said: Seldom,
     events: Events,
     sender: mpsc::Sender<Event>,
 }
@@ -111,10 +115,20 @@ impl Service {
         // Whoever ends a process that still waits for names waits for nothing.
         let hurry = &mut || events.has_end();
         let running = start_with(config, settings, Some(sender.clone()), hurry)?;
-        let main = main.to_path_buf();
-        let mut service =
-            Self { main, snapshot, running, again: None, admin: None, events, sender };
+        running.overview().note_file(main.to_path_buf());
+        let mut service = Self {
+            main: main.to_path_buf(),
+            snapshot,
+            running,
+            again: None,
+            admin: None,
+            page: None,
+            page_said: Seldom::default(),
+            events,
+            sender,
+        };
         service.open_admin();
+        service.open_page();
         Ok(service)
     }
 
@@ -141,8 +155,8 @@ impl Service {
                 }
                 Some(Event::Drain { pool, server, out, asker }) => {
                     let answer = match self.running.drain(&pool, &server, out) {
-                        Ok(text) => Answer { done: true, text },
-                        Err(text) => Answer { done: false, text },
+                        Ok(text) => Answer::done(text),
+                        Err(text) => Answer::refused(text),
                     };
                     // Whoever asked may have gone.
                     let _ = asker.send(answer);
@@ -150,15 +164,18 @@ impl Service {
                 None => {
                     self.running.mend();
                     self.running.say_health();
+                    self.open_page();
                     self.look_at_files();
                 }
             }
         }
         say_now("stopping; running requests may end, a second signal stops at once");
         tell_manager(&[NotifyState::Stopping]);
-        let Self { running, admin, mut events, .. } = self;
+        let Self { running, admin, page, mut events, .. } = self;
         drop(admin);
         running.stop(|| ended_again(&mut events));
+        // Until now it has said that the process is ending.
+        drop(page);
     }
 
     /// Reads the file again. If anything is wrong with it, it changes nothing.
@@ -173,12 +190,19 @@ impl Service {
     }
 
     fn take(&mut self, disk: Disk) -> Answer {
+        let answer = self.try_take(disk);
+        let refused = (!answer.done).then_some(answer.text.as_str());
+        self.running.overview().note_reload(refused);
+        answer
+    }
+
+    fn try_take(&mut self, disk: Disk) -> Answer {
         let (config, warnings) = match config::read(&self.main, &disk, net::wall_seconds()) {
             Ok(read) => read,
             Err(complaints) => {
                 let text =
                     format!("{complaints}\nnothing has changed; the old file stays in force");
-                return Answer { done: false, text };
+                return Answer::refused(text);
             }
         };
         let snapshot = Snapshot::of(disk, &config);
@@ -188,16 +212,17 @@ impl Service {
                 self.snapshot = snapshot;
                 self.again = None;
                 self.open_admin();
+                self.open_page();
                 let main = self.main.display();
                 let mut text = format!("{main} is in force (generation {generation})");
                 if warnings.count() > 0 {
                     text += &format!("\n{warnings}");
                 }
-                Answer { done: true, text }
+                Answer::done(text)
             }
             Err(why) => {
                 let text = format!("{why}\nnothing has changed; the old file stays in force");
-                Answer { done: false, text }
+                Answer::refused(text)
             }
         }
     }
@@ -232,13 +257,35 @@ impl Service {
             return;
         }
         self.admin = None;
-        match Admin::listen(path, self.sender.clone()) {
+        let overview = Arc::clone(self.running.overview());
+        match Admin::listen(path, self.sender.clone(), overview) {
             Ok(admin) => self.admin = Some(admin),
             Err(error) => say_now(&format!(
-                "no admin socket at {}: {error}; `gatehouse reload` does not work, `kill -HUP {}` does",
+                "no admin socket at {}: {error}; `gatehouse reload` and `gatehouse status` do not work; `kill -HUP {}` reloads",
                 path.display(),
                 std::process::id()
             )),
+        }
+    }
+
+    /// Serves metrics and health where the Config in force says; if that does not go, it is tried
+    /// again.
+    fn open_page(&mut self) {
+        let live = self.running.live();
+        let asked = live.config.admin.page.as_ref();
+        if self.page.as_ref().map(Page::asked) == asked {
+            return;
+        }
+        // First, since the next may share an address with it.
+        self.page = None;
+        let Some(asked) = asked else { return };
+        let keepalive = live.config.timeouts.tcp_keepalive;
+        match Page::open(asked, keepalive, self.running.overview()) {
+            Ok(page) => self.page = Some(page),
+            Err(why) if self.page_said.is_time(net::monotonic().0) => say_now(&format!(
+                "[admin] /metrics and /healthz are not served: {why}; it is tried again"
+            )),
+            Err(_) => {}
         }
     }
 }

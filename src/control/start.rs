@@ -17,6 +17,7 @@ use super::doors::Doors;
 use super::health::{self, Health, PoolHealth};
 use super::journal::{Journal, Outputs};
 use super::names::Names;
+use super::overview::Overview;
 use super::service::Event;
 
 /// How the process is to run, beside what the file says.
@@ -52,6 +53,7 @@ pub struct Running {
     doors: Doors,
     journal: Journal,
     health: Health,
+    overview: Arc<Overview>,
 }
 
 /// Starts everything that `config` says. Names of servers are asked for once: nobody waits for
@@ -82,15 +84,19 @@ pub(super) fn start_with(
     names.want(&config, None, hurry)?;
     let live = names.prepare(1, config, &tickets, &mut kept)?;
     let shared = Shared::new(live, tickets, seed());
+    let overview = Overview::new(Arc::clone(&shared));
+    overview.note_names(&kept);
     let mut crew = Crew::default();
     let hired = crew.grow(count, &shared)?;
-    let journal = Journal::start(outputs, Arc::clone(&shared))?;
+    overview.note_flags(hired.flags);
+    let journal = Journal::start(outputs, Arc::clone(&shared), Arc::clone(&overview))?;
     journal.add(hired.queues);
     doors.take_over(opened, &shared.live.load().config, &mut kept, &crew);
     let mut health = Health::default();
     health.take_over(&shared);
-    let mut running = Running { shared, kept, names, crew, doors, journal, health };
+    let mut running = Running { shared, kept, names, crew, doors, journal, health, overview };
     running.readdress();
+    running.show();
     if settings.talkative {
         running.introduce(hired.flags, files);
     }
@@ -150,6 +156,7 @@ impl Running {
         self.names.want(&config, Some(&self.shared.live.load().config), hurry)?;
         let tickets = &self.shared.tickets;
         let mut live = self.names.prepare(generation, config, tickets, &mut self.kept)?;
+        self.overview.note_names(&self.kept);
         let moved = self.doors.moved(&live.config);
         live.rename(&moved);
         // Late: from now on the kernel gives clients to sockets that nobody accepts from yet.
@@ -163,6 +170,8 @@ impl Running {
         self.doors.take_over(opened, &live.config, &mut self.kept, &self.crew);
         drop(live);
         self.health.take_over(&self.shared);
+        self.overview.note_flags(hired.flags);
+        self.show();
         Ok(generation)
     }
 
@@ -176,6 +185,7 @@ impl Running {
         let live = self.shared.live.load_full();
         match self.names.readdressed(&live, &mut self.kept) {
             Ok(Some(live)) => {
+                self.overview.note_names(&self.kept);
                 self.shared.live.store(Arc::new(live));
                 self.health.take_over(&self.shared);
             }
@@ -187,8 +197,34 @@ impl Running {
         }
     }
 
-    /// What could not be done for want of descriptors is tried again.
+    /// Whoever asks is told of the workers and listeners that there are now.
+    fn show(&self) {
+        let crew = &self.crew;
+        self.overview.note_workers(crew.counters(), crew.count(), crew.restarts());
+        self.overview.note_listeners(self.addresses());
+    }
+
+    #[cfg(test)]
+    pub(super) fn crew(&self) -> &Crew {
+        &self.crew
+    }
+
+    /// What is shown of this proxy.
+    pub(super) fn overview(&self) -> &Arc<Overview> {
+        &self.overview
+    }
+
+    /// Workers that have ended by a fault of ours are replaced, and what could not be done for want
+    /// of descriptors is tried again.
     pub(super) fn mend(&mut self) {
+        let mended = self.crew.mend(&self.shared);
+        if !mended.is_empty() {
+            for (slot, queue) in mended {
+                self.doors.forget(slot);
+                self.journal.add(vec![queue]);
+            }
+            self.show();
+        }
         self.doors.spread(&self.crew);
     }
 
@@ -237,6 +273,7 @@ impl Running {
         self.health = Health::default();
         // The workers' own handles close when they have taken who waits.
         self.doors = Doors::default();
+        self.overview.note_listeners(Vec::new());
         let until = net::monotonic() + drain;
         self.crew.stop(|| hurry() || net::monotonic() >= until);
         self.journal.finish(hurry);

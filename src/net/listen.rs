@@ -1,7 +1,7 @@
 //! Making sockets: listening ones bound to an adapter, upstream ones that leave by an adapter.
 
 use std::io;
-use std::net::{IpAddr, SocketAddr};
+use std::net::{IpAddr, SocketAddr, TcpListener};
 use std::time::Duration;
 
 use nix::sys::socket::{setsockopt, sockopt};
@@ -9,6 +9,9 @@ use socket2::{Domain, Protocol, SockAddr, Socket, TcpKeepalive, Type};
 
 /// Connections that the kernel completes before we have accepted them, per listening socket.
 const BACKLOG: i32 = 4096;
+
+/// The same where few come.
+const BACKLOG_ALONE: i32 = 64;
 
 /// Bytes that may wait in the kernel for their turn to be sent, per connection, before it stops
 /// asking for more.
@@ -79,6 +82,16 @@ pub fn bind(place: &Bind) -> io::Result<Listening> {
     let socket = open(place, true)?;
     socket.listen(BACKLOG)?;
     Ok(Listening(socket))
+}
+
+/// Opens a listening socket for threads that wait, at a place that nobody else has.
+///
+/// # Errors
+/// As [`bind`].
+pub fn bind_alone(place: &Bind) -> io::Result<TcpListener> {
+    let socket = open(place, false)?;
+    socket.listen(BACKLOG_ALONE)?;
+    Ok(socket.into())
 }
 
 fn open(place: &Bind, shared: bool) -> io::Result<Socket> {

@@ -2,12 +2,18 @@
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use super::tally::Tallies;
+
 macro_rules! counters {
     ($($(#[$doc:meta])* $name:ident,)*) => {
         /// One worker's counters, on cache lines that no other worker writes.
         #[derive(Debug, Default)]
         #[repr(align(128))]
-        pub struct Counters { $($(#[$doc])* pub $name: Counter,)* }
+        pub struct Counters {
+            $($(#[$doc])* pub $name: Counter,)*
+            /// The same by site and by server.
+            pub tallies: Tallies,
+        }
 
         /// Their values at one moment.
         #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -17,7 +23,7 @@ macro_rules! counters {
             /// The values now; each is exact, together they may be a moment apart.
             #[must_use]
             pub fn read(&self) -> Counts {
-                Counts { $($name: self.$name.0.load(Ordering::Relaxed),)* }
+                Counts { $($name: self.$name.read(),)* }
             }
         }
 
@@ -44,6 +50,14 @@ counters! {
     handshakes_refused,
     /// Clients beyond a limit, whether they were told so or just closed.
     clients_refused,
+    /// Of these, beyond `clients_max`.
+    refused_clients_max,
+    /// Beyond `clients_per_address_max`.
+    refused_per_address,
+    /// Since buffers took up as much as `memory_max` allows.
+    refused_memory,
+    /// For want of file descriptors.
+    refused_descriptors,
     /// Exchanges ended, whatever their status.
     exchanges,
     /// Exchanges that a Failure ended.
@@ -52,6 +66,8 @@ counters! {
     dials,
     /// Exchanges that went over an upstream connection that had served before.
     reuses,
+    /// Upstream connections tied to one client.
+    pins,
     /// Tunnels opened by an upgrade.
     tunnels,
     /// Tunnels ended; those that are open now are the difference.
@@ -77,5 +93,12 @@ impl Counter {
         // One writer: a load and a store are enough, and cheaper than a locked addition.
         let before = self.0.load(Ordering::Relaxed);
         self.0.store(before.wrapping_add(count), Ordering::Relaxed);
+    }
+
+    /// Its value now.
+    #[inline]
+    #[must_use]
+    pub fn read(&self) -> u64 {
+        self.0.load(Ordering::Relaxed)
     }
 }

@@ -1,9 +1,31 @@
-//! What the proxy tells about itself: counters and access records. Formats; does not write.
+//! What the proxy tells about itself: counters, access records, metrics, its status. Formats; does
+//! not write.
 
 mod counters;
+mod failures;
+mod kernel;
+mod latency;
+mod metrics;
 mod notices;
 mod record;
+mod snapshot;
+mod status;
+mod status_text;
+mod tally;
+#[cfg(test)]
+mod tests;
 
 pub use counters::{Counters, Counts};
+pub use failures::Failures;
+pub use kernel::listen_losses;
+pub use latency::Latencies;
+pub use metrics::{METRICS_TYPE, metrics};
 pub use notices::{Notices, Seldom, say_now};
 pub use record::{Format, Record, TEXT_BYTES_MAX, Text};
+pub use snapshot::{FailureNow, OTHER, ServerNow, SiteNow, Snapshot};
+pub use status::{
+    CertificateStatus, FailureStatus, LimitStatus, ListenerStatus, PoolStatus, ServerStatus,
+    SiteStatus, Status, Trouble, span,
+};
+pub use status_text::status_text;
+pub use tally::{CAUSES_MAX, CLASSES, Cause, NUMBERS_MAX, Sum, Sums, Tallies};

@@ -16,6 +16,8 @@ pub struct Notices(Mutex<Waiting>);
 struct Waiting {
     sentences: VecDeque<String>,
     dropped: u64,
+    /// Since the start: left, and of these dropped.
+    totals: (u64, u64),
 }
 
 impl Notices {
@@ -27,11 +29,18 @@ impl Notices {
         if waiting.sentences.contains(&sentence) {
             return;
         }
+        waiting.totals.0 += 1;
         if waiting.sentences.len() < WAITING_MAX {
             waiting.sentences.push_back(sentence);
         } else {
             waiting.dropped += 1;
+            waiting.totals.1 += 1;
         }
+    }
+
+    /// How many were left since the start, and how many of these were dropped since too many waited.
+    pub fn totals(&self) -> (u64, u64) {
+        self.0.lock().map_or((0, 0), |waiting| waiting.totals)
     }
 
     /// Takes what waits, and how many were dropped since the last time.

@@ -53,6 +53,10 @@ const KEPT_BYTES: usize = 1024;
 pub struct Record {
     /// Its number, ours and unique on this box since start.
     pub id: u64,
+    /// The site, by its number for [`Tallies`](super::Tallies); 0 if none.
+    pub site_number: u32,
+    /// The server that was asked last, likewise.
+    pub server_number: u32,
     /// When its head was complete, microseconds since 1970.
     pub wall_micros: u64,
     /// The client.
@@ -86,6 +90,8 @@ impl Default for Record {
     fn default() -> Self {
         Self {
             id: 0,
+            site_number: 0,
+            server_number: 0,
             wall_micros: 0,
             client: SocketAddr::new(IpAddr::V4(Ipv4Addr::UNSPECIFIED), 0),
             tls: false,

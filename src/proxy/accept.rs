@@ -12,6 +12,7 @@ use std::time::Duration;
 
 use crate::exchange::{Failure, ProxyFault};
 use crate::net::{Acceptor, Block, Listening, Machine, Reserved, Ring, Socket, UringSocket};
+use crate::observe::{Counters, Notices};
 use crate::site::Listener;
 use crate::tls::Presented;
 
@@ -181,33 +182,54 @@ fn begin(
         clients_max: view.clients_max,
         per_address_max: view.config.limits.clients_per_address_max,
     };
-    let taken = Seat::take(&worker.shared, peer.ip(), bounds, trouble);
-    if taken.as_ref().is_none_or(|(_, refused)| refused.is_some()) {
-        worker.counters.clients_refused.add(1);
+    let (seat, refused) = Seat::take(&worker.shared, peer.ip(), bounds, trouble);
+    if let Some(failure) = refused {
+        count_refused(&worker.counters, failure);
     }
     // Who is not even told so just sees its connection end.
-    let Some((seat, refused)) = taken else { return };
+    let Some(seat) = seat else { return };
     worker.counters.clients.add(1);
     let room = Reserved::new(CLIENT_BYTES);
     let served = Rc::clone(worker);
     worker.machine.spawn(async move {
         let story = pin!(serve_client(Rc::clone(&served), door, socket, peer, refused));
-        if caught(story).await.is_err() {
-            served.counters.panics.add(1);
-            served.shared.notices.say(&peer.to_string(), "a panic of ours ended this connection");
-        }
-        served.counters.clients_ended.add(1);
+        end_alone(&served.counters, (&served.shared.notices, peer), story).await;
         drop((seat, spare, room));
     });
 }
 
-/// Runs `story`; a panic in it ends it alone. It is lent, since a story that is handed over would
-/// take up its room twice.
-async fn caught(mut story: Pin<&mut impl Future<Output = ()>>) -> Result<(), ()> {
+/// A client's life from its first to its last byte, whatever that is; a fault of ours ends it alone.
+async fn end_alone(
+    counters: &Counters,
+    (notices, peer): (&Notices, SocketAddr),
+    story: Pin<&mut impl Future<Output = ()>>,
+) {
+    if caught(story).await.is_err() {
+        counters.panics.add(1);
+        notices.say(&peer.to_string(), "a panic of ours ended this connection");
+    }
+    counters.clients_ended.add(1);
+}
+
+/// Which limit a client met.
+fn count_refused(counters: &Counters, failure: Failure) {
+    counters.clients_refused.add(1);
+    let by = match failure {
+        Failure::Proxy(ProxyFault::TooManyClients) => &counters.refused_clients_max,
+        Failure::Proxy(ProxyFault::MemoryFull) => &counters.refused_memory,
+        Failure::Proxy(_) => &counters.refused_descriptors,
+        Failure::Client(_) | Failure::Upstream(_) => &counters.refused_per_address,
+    };
+    by.add(1);
+}
+
+/// Runs `story`; a panic in it ends it alone, and gives an error. It is lent, since a story that is
+/// handed over would take up its room twice.
+pub async fn caught<T>(mut story: Pin<&mut impl Future<Output = T>>) -> Result<T, ()> {
     poll_fn(|cx| {
         let polled = catch_unwind(AssertUnwindSafe(|| story.as_mut().poll(cx)));
         match polled {
-            Ok(Poll::Ready(())) => Poll::Ready(Ok(())),
+            Ok(Poll::Ready(told)) => Poll::Ready(Ok(told)),
             Ok(Poll::Pending) => Poll::Pending,
             Err(_) => Poll::Ready(Err(())),
         }
@@ -319,5 +341,60 @@ async fn secure<S: Socket>(
                 return None;
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::task::Waker;
+
+    use super::*;
+
+    /// Polls `story` until it ends, at most so many times.
+    fn run<T>(mut story: Pin<&mut impl Future<Output = T>>, most: usize) -> Option<T> {
+        let mut cx = Context::from_waker(Waker::noop());
+        for _ in 0..most {
+            if let Poll::Ready(told) = story.as_mut().poll(&mut cx) {
+                return Some(told);
+            }
+        }
+        None
+    }
+
+    /// Waits `turns` times, then ends or panics.
+    async fn story(turns: usize, panics: bool, dropped: Rc<()>) {
+        let mut left = turns;
+        poll_fn(|_| {
+            left = left.saturating_sub(1);
+            if left == 0 { Poll::Ready(()) } else { Poll::Pending }
+        })
+        .await;
+        assert!(!panics, "planted");
+        drop(dropped);
+    }
+
+    #[test]
+    fn a_panic_ends_one_connection_and_is_counted() {
+        let (counters, notices) = (Counters::default(), Notices::default());
+        let peer: SocketAddr = ([192, 0, 2, 1], 50_000).into();
+        for (client, panics) in [false, true, false, true, true].into_iter().enumerate() {
+            let held = Rc::new(());
+            let kept = Rc::clone(&held);
+            {
+                let life = pin!(story(client + 1, panics, held));
+                let end = pin!(end_alone(&counters, (&notices, peer), life));
+                assert!(run(end, client + 1).is_some(), "client {client}");
+            }
+            assert_eq!(Rc::strong_count(&kept), 1, "nothing of client {client} is left");
+        }
+        let counts = counters.read();
+        assert_eq!((counts.panics, counts.clients_ended), (3, 5));
+        let said = notices.take().0;
+        assert_eq!(said, ["192.0.2.1:50000: a panic of ours ended this connection"]);
+    }
+
+    #[test]
+    fn what_does_not_panic_gives_what_it_gives() {
+        assert_eq!(run(pin!(caught(pin!(async { 7 }))), 1), Some(Ok(7)));
     }
 }

@@ -92,6 +92,18 @@ fn enter(count: &AtomicUsize, most: usize) -> bool {
 }
 
 impl Crowd {
+    /// Clients that are let in now, over all workers.
+    #[must_use]
+    pub fn clients(&self) -> usize {
+        self.clients.load(Ordering::Relaxed)
+    }
+
+    /// Handshakes under way now.
+    #[must_use]
+    pub fn handshakes(&self) -> usize {
+        self.handshakes.load(Ordering::Relaxed)
+    }
+
     fn shard(&self, household: Household) -> &Shard {
         let index = self.hasher.hash_one(household) as usize % SHARDS;
         &self.shards[index]
@@ -132,14 +144,14 @@ pub(super) struct Seat {
 }
 
 impl Seat {
-    /// Lets a client in: with a Failure if it is only to be told so, not at all if too many are
-    /// being told already. With a `trouble` of ours nobody is let in.
+    /// Lets a client in, or says why not. It has a seat all the same if it is to be told so; not if
+    /// too many are being told already. With a `trouble` of ours nobody is let in.
     pub(super) fn take(
         shared: &Arc<Shared>,
         address: IpAddr,
         bounds: Bounds,
         trouble: Option<ProxyFault>,
-    ) -> Option<(Self, Option<Failure>)> {
+    ) -> (Option<Self>, Option<Failure>) {
         let crowd = &shared.crowd;
         let household = Household::of(address);
         let failure = if let Some(fault) = trouble {
@@ -147,13 +159,13 @@ impl Seat {
         } else if !enter(&crowd.clients, bounds.clients_max) {
             Failure::Proxy(ProxyFault::TooManyClients)
         } else if crowd.enter_from(household, bounds.per_address_max) {
-            return Some((Self { shared: Arc::clone(shared), household: Some(household) }, None));
+            return (Some(Self { shared: Arc::clone(shared), household: Some(household) }), None);
         } else {
             crowd.clients.fetch_sub(1, Ordering::Relaxed);
             Failure::Client(ClientFault::TooManyFromAddress)
         };
-        enter(&crowd.told, TOLD_MAX)
-            .then(|| (Self { shared: Arc::clone(shared), household: None }, Some(failure)))
+        let told = enter(&crowd.told, TOLD_MAX);
+        (told.then(|| Self { shared: Arc::clone(shared), household: None }), Some(failure))
     }
 }
 

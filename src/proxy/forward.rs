@@ -284,6 +284,9 @@ async fn finish<M: Machine>(
             keep
         }
         Settled::Pin if keep && client.pins.len() < PINS_MAX => {
+            if !pinned {
+                client.worker.counters.pins.add(1);
+            }
             client.pins.push(Pin::new(lease, &plan));
             true
         }

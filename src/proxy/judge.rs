@@ -169,6 +169,7 @@ fn decide<M: Machine>(
     let (site, kind, whose) = match found {
         Found::Rule { site, rule, brief, names } => {
             record.note(Text::Site, names.site);
+            record.site_number = view.site_number(names.site_id);
             record.note(Text::Rule, names.rule);
             let whose = (brief.terms.errors, brief.terms.timeouts.client_idle);
             let guarded = brief.terms.guarded.then_some(site);
@@ -186,6 +187,7 @@ fn decide<M: Machine>(
         }
         Found::NoRule(site) => {
             record.note(Text::Site, site.name.as_bytes());
+            record.site_number = view.site_number(site.id);
             let refused = refusal(client, view, head, (Some(site), &site.limits));
             let failure = refused.unwrap_or(Failure::Client(ClientFault::NoRule));
             let whose = (site.errors, site.timeouts.client_idle);

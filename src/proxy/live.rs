@@ -50,6 +50,8 @@ pub struct Live {
     terminators: Arc<[Option<Terminator>]>,
     /// By site, then by listener.
     presented: Arc<[Presented]>,
+    /// By site: the number that it is counted by.
+    site_numbers: Arc<[u32]>,
     pools: Vec<LivePool>,
 }
 
@@ -72,6 +74,8 @@ pub struct LiveServer {
     pub text: String,
     /// As the file calls it.
     pub name: String,
+    /// What it is counted by, in every Config.
+    pub number: u32,
     /// Exchanges under way and health, over all workers and Configs.
     pub load: Arc<Load>,
     /// Share of the exchanges, against the other servers'.
@@ -129,6 +133,7 @@ impl Live {
                 presented.push(identities.number(&config, certificates));
             }
         }
+        let site_numbers = config.table.sites().iter().map(|site| kept.site(&site.name)).collect();
         let mut connectors = HashMap::new();
         let mut pools = Vec::new();
         for settings in &config.pools {
@@ -150,6 +155,7 @@ impl Live {
             spares_max,
             terminators: terminators.into(),
             presented: presented.into(),
+            site_numbers,
             pools,
         })
     }
@@ -181,6 +187,7 @@ impl Live {
             spares_max: self.spares_max,
             terminators: Arc::clone(&self.terminators),
             presented: Arc::clone(&self.presented),
+            site_numbers: Arc::clone(&self.site_numbers),
             pools,
         })
     }
@@ -213,6 +220,13 @@ impl Live {
     #[must_use]
     pub fn pool(&self, id: PoolId) -> &LivePool {
         &self.pools[id.0 as usize]
+    }
+
+    /// What a site is counted by, in every Config.
+    #[inline]
+    #[must_use]
+    pub fn site_number(&self, id: SiteId) -> u32 {
+        self.site_numbers.get(id.0 as usize).copied().unwrap_or_default()
     }
 
     /// All pools, in the order of the file.
@@ -356,6 +370,7 @@ fn live_server(
         load: kept.registry.load(&pool.name, address),
         text: address.to_string(),
         name: server.text.clone(),
+        number: kept.server(&pool.name, address),
         weight: server.weight,
         backup: server.backup,
         dial,

@@ -8,7 +8,7 @@ use std::time::Duration;
 use crate::exchange::{Failure, ProxyFault, UpstreamFault, may_send_elsewhere};
 use crate::http::Credential;
 use crate::net::{Machine, Moment, Socket};
-use crate::observe::Text;
+use crate::observe::{Record, Text};
 use crate::pool::health::{Evidence, Policy, Standing, Trouble};
 use crate::pool::settings::PoolId;
 use crate::pool::{Candidate, Entered, pick};
@@ -120,7 +120,7 @@ pub(super) async fn obtain<M: Machine>(
             break;
         };
         let busy = Busy::new(plan.view.clone(), plan.pool, server);
-        plan.record.note(Text::Server, busy.server().text.as_bytes());
+        note_server(&mut plan.record, &busy);
         let may_share = !fresh && plan.request.credential != Credential::Connection;
         if may_share && let Some(stream) = take_idle(client, plan, &busy).await {
             client.worker.counters.reuses.add(1);
@@ -128,7 +128,10 @@ pub(super) async fn obtain<M: Machine>(
         }
         match connect(client, plan, &busy).await {
             Ok(stream) => return Ok(Lease { stream, reused: false, busy }),
-            Err(failure) => last = failure,
+            Err(failure) => {
+                client.worker.counters.tallies.note_unreached(busy.server().number);
+                last = failure;
+            }
         }
         let fault = if let Failure::Upstream(fault) = last { Some(fault) } else { None };
         busy.note_unanswered(fault, client.worker.alarms.now());
@@ -144,6 +147,12 @@ pub(super) async fn obtain<M: Machine>(
 /// The clock that health is judged by.
 pub(super) fn millis(moment: Moment) -> u64 {
     moment.0 / 1_000_000
+}
+
+fn note_server(record: &mut Record, busy: &Busy) {
+    let server = busy.server();
+    record.note(Text::Server, server.text.as_bytes());
+    record.server_number = server.number;
 }
 
 fn choose<M: Machine>(client: &Client<M>, plan: &Plan, tried: u64, turn: usize) -> Option<usize> {
@@ -341,6 +350,6 @@ pub(super) async fn take_pin<M: Machine>(
         return Some(Err(UpstreamFault::PinLost));
     }
     let busy = Busy::new(view, pool, server);
-    plan.record.note(Text::Server, busy.server().text.as_bytes());
+    note_server(&mut plan.record, &busy);
     Some(Ok(Lease { stream, reused: true, busy }))
 }

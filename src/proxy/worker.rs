@@ -255,6 +255,7 @@ impl<M: Machine> Worker<M> {
         if record.failure.is_some() {
             counters.failures.add(1);
         }
+        counters.tallies.note(&record);
         if let Some(ends) = &mut *self.journal.borrow_mut()
             && ends.full.push(record).is_err()
         {
@@ -306,6 +307,16 @@ impl Sink for Block {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::exchange::Failure;
+    use crate::observe::CAUSES_MAX;
+
+    #[test]
+    fn every_failure_is_counted_on_its_own() {
+        let mut causes: Vec<_> = Failure::all().map(|it| (it.word(), it.party())).collect();
+        causes.sort_unstable();
+        causes.dedup();
+        assert!(causes.len() < CAUSES_MAX, "{}", causes.len());
+    }
 
     #[test]
     fn the_date_fills_its_line() {

@@ -94,11 +94,12 @@ pub(super) const KEYS: &[Key] = &[
         "The size at which a new file is begun.", "\"100MB\""),
     key("log.rotate.files", Kind::Number(0, 10_000), Value("10"),
         "How many old files are kept; with 0 the file is emptied.", "10"),
-    table("admin", Kind::Table, "Where the box is asked and told things while it runs. Never on the external adapter. This version opens the socket only."),
+    table("admin", Kind::Table, "Where the box is asked and told things while it runs. Never on the external adapter."),
     key("admin.socket", Kind::File, Value("\"/run/gatehouse/admin.sock\""),
-        "The local socket that `gatehouse reload` asks; for root and the service's own user.", "\"/run/gatehouse/admin.sock\""),
-    key("admin.adapter", Kind::Name("adapter"), Value("\"internal\""),
-        "The adapter of the admin page: internal or management.", "\"management\""),
-    key("admin.port", Kind::Number(1, 65_535), Value("9443"),
+        "The local socket that `gatehouse reload` and `gatehouse status` ask; for root and the service's own user.", "\"/run/gatehouse/admin.sock\""),
+    key("admin.adapter", Kind::Name("adapter"), Words("internal if `port` is written; without both nothing is served"),
+        "The adapter, internal or management, on which `/metrics` (Prometheus) and `/healthz` are served by HTTP.", "\"management\"")
+        .when("To watch the box from elsewhere. Ask by the adapter's address: other names are answered with 421."),
+    key("admin.port", Kind::Number(1, 65_535), Words("9443 if `adapter` is written"),
         "Its port.", "9443"),
 ];

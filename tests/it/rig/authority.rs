@@ -2,6 +2,7 @@
 
 use std::sync::{Arc, LazyLock};
 
+use gatehouse::net::wall_seconds;
 use rcgen::{
     BasicConstraints, CertificateParams, DnType, ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair,
     KeyUsagePurpose, PKCS_ECDSA_P256_SHA256, PKCS_RSA_SHA256,
@@ -48,6 +49,20 @@ pub(crate) fn ca_pem() -> &'static str {
 
 /// A certificate for `names`, the first of which is its common name.
 pub(crate) fn leaf(names: &[&str], kind: Kind) -> Leaf {
+    leaf_by(names, kind, |_| {})
+}
+
+/// The same that ends in so many days and some hours.
+pub(crate) fn leaf_for_days(names: &[&str], days: i64) -> Leaf {
+    let last = jiff::Timestamp::from_second(wall_seconds() + (days + 1) * 86_400).unwrap();
+    let last = jiff::tz::TimeZone::UTC.to_datetime(last);
+    let (month, day) = (last.month().unsigned_abs(), last.day().unsigned_abs());
+    leaf_by(names, Kind::Ecdsa, |params| {
+        params.not_after = rcgen::date_time_ymd(last.year().into(), month, day);
+    })
+}
+
+fn leaf_by(names: &[&str], kind: Kind, change: impl FnOnce(&mut CertificateParams)) -> Leaf {
     let key = match kind {
         Kind::Ecdsa => KeyPair::generate_for(&PKCS_ECDSA_P256_SHA256).unwrap(),
         Kind::Rsa => KeyPair::from_pem(&RSA_KEY).unwrap(),
@@ -58,6 +73,7 @@ pub(crate) fn leaf(names: &[&str], kind: Kind) -> Leaf {
     params.use_authority_key_identifier_extension = true;
     params.key_usages = vec![KeyUsagePurpose::DigitalSignature];
     params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ServerAuth];
+    change(&mut params);
     let chain = params.signed_by(&key, &AUTHORITY.issuer).unwrap().pem();
     Leaf { chain, key: key.serialize_pem() }
 }

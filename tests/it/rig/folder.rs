@@ -53,6 +53,13 @@ impl Folder {
         self.write(&format!("{name}.pem"), &leaf.chain);
         self.write(&format!("{name}.key"), &leaf.key);
     }
+
+    /// The same with a certificate that ends in so many days and some hours.
+    pub(crate) fn certificate_for_days(&self, name: &str, names: &[&str], days: i64) {
+        let leaf = authority::leaf_for_days(names, days);
+        self.write(&format!("{name}.pem"), &leaf.chain);
+        self.write(&format!("{name}.key"), &leaf.key);
+    }
 }
 
 impl Drop for Folder {
