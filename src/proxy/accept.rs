@@ -193,7 +193,7 @@ fn begin(
     let served = Rc::clone(worker);
     worker.machine.spawn(async move {
         let story = pin!(serve_client(Rc::clone(&served), door, socket, peer, refused));
-        end_alone(&served.counters, (&served.shared.notices, peer), story).await;
+        end_alone(&served.counters, (&served.shared.notices, &peer), story).await;
         drop((seat, spare, room));
     });
 }
@@ -201,7 +201,7 @@ fn begin(
 /// A client's life from its first to its last byte, whatever that is; a fault of ours ends it alone.
 async fn end_alone(
     counters: &Counters,
-    (notices, peer): (&Notices, SocketAddr),
+    (notices, peer): (&Notices, &SocketAddr),
     story: Pin<&mut impl Future<Output = ()>>,
 ) {
     if caught(story).await.is_err() {
@@ -382,7 +382,7 @@ mod tests {
             let kept = Rc::clone(&held);
             {
                 let life = pin!(story(client + 1, panics, held));
-                let end = pin!(end_alone(&counters, (&notices, peer), life));
+                let end = pin!(end_alone(&counters, (&notices, &peer), life));
                 assert!(run(end, client + 1).is_some(), "client {client}");
             }
             assert_eq!(Rc::strong_count(&kept), 1, "nothing of client {client} is left");

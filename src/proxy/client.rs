@@ -120,14 +120,8 @@ impl<M: Machine> Client<M> {
                 Ok(judged) if let Some(failure) = self.refused => {
                     self.refuse(judged, failure).await
                 }
-                Ok(Judged::Forward(plan)) => {
-                    self.client_idle = plan.timeouts().client_idle;
-                    forward(self, plan).await
-                }
-                Ok(Judged::Reply(answer)) => {
-                    self.client_idle = answer.client_idle;
-                    reply(self, answer).await
-                }
+                Ok(Judged::Forward(plan)) => forward(self, plan).await,
+                Ok(Judged::Reply(answer)) => reply(self, answer).await,
                 Ok(Judged::Malformed(failure, record, begun)) => {
                     self.answer_failure(failure, record, begun).await
                 }

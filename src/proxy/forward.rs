@@ -95,6 +95,7 @@ pub(super) fn forward<M: Machine>(
     mut plan: Plan,
 ) -> impl Future<Output = After> {
     async move {
+        client.client_idle = plan.timeouts().client_idle;
         let mut fresh = false;
         loop {
             let (lease, pinned) = match take_lease(client, &mut plan, fresh).await {

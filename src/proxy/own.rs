@@ -114,6 +114,7 @@ fn page(pages: &ErrorPages, status: u16, id: u64) -> (&'static str, String) {
 
 /// Answers a request that goes to no server. Its body, if one is due, is not read.
 pub(super) async fn reply<M: Machine>(client: &mut Client<M>, mut reply: Reply) -> After {
+    client.client_idle = reply.client_idle;
     let request = reply.request;
     let bodyless = matches!(request.framing, Framing::None | Framing::Length(0));
     let mut keep = request.keep_alive && bodyless && client.worker.keeps_clients();
