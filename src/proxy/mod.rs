@@ -24,7 +24,7 @@ mod tunnel;
 mod upload;
 mod worker;
 
-pub use accept::serve_listener;
+pub use accept::{serve_accepted, serve_listener};
 pub use admit::Crowd;
 pub use kept::{DoorId, Kept};
 pub use live::{Live, LivePool, LiveServer, ServerTls};
