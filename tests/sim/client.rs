@@ -31,6 +31,10 @@ pub(crate) struct Ask {
     pub(crate) old: bool,
     /// More bytes of fields.
     pub(crate) padding: usize,
+    /// A server has to answer it, to the end.
+    pub(crate) must_succeed: bool,
+    /// What the proxy has to answer by itself, if anything.
+    pub(crate) refusal: Option<u16>,
 }
 
 impl Ask {
@@ -44,7 +48,15 @@ impl Ask {
             login: false,
             old: false,
             padding: 0,
+            must_succeed: false,
+            refusal: None,
         }
+    }
+
+    /// A GET or HEAD without a body.
+    pub(crate) fn is_repeatable(&self) -> bool {
+        let bodyless = matches!(self.body, None | Some((0, false)));
+        bodyless && matches!(self.method, "GET" | "HEAD") && !self.login
     }
 
     /// Its head, and its body as it is sent.
@@ -76,12 +88,13 @@ impl Ask {
         (head.into_bytes(), body)
     }
 
-    fn note(&self, world: &World, client: u32) {
+    pub(crate) fn note(&self, world: &World, client: u32) {
         let asked = Asked {
             client,
             pool: self.pool,
-            repeatable: matches!(self.method, "GET" | "HEAD") && self.body.is_none(),
+            repeatable: self.is_repeatable(),
             login: self.login,
+            refusal: self.refusal,
             at: world.now(),
         };
         world.notes.borrow_mut().asked.insert(self.id, asked);
@@ -113,8 +126,21 @@ pub(crate) struct Visit {
     pub(crate) leaving: Leaving,
     /// Goes away after so long, whatever it is doing.
     pub(crate) abandons: Option<u64>,
-    /// All its requests have to be answered by a server, to the end.
-    pub(crate) must_succeed: bool,
+}
+
+impl Visit {
+    /// A client that comes at once, asks for nothing yet, and waits to be sent away.
+    pub(crate) fn alone(number: u32, from: SocketAddr) -> Self {
+        Self {
+            number,
+            from,
+            groups: Vec::new(),
+            comes_after: 0,
+            pause: 0,
+            leaving: Leaving::Stays,
+            abandons: None,
+        }
+    }
 }
 
 /// Whether the connection can be used on.
@@ -142,14 +168,17 @@ pub(crate) async fn visit(world: Rc<World>, visit: Visit) {
         return;
     }
     stay(&world, &visit, &mut wire).await;
-    if visit.must_succeed {
-        let asked = visit.groups.iter().flatten();
-        let mut notes = world.notes.borrow_mut();
-        for ask in asked {
-            let answered = |got: &&Got| got.id == ask.id && got.whole && got.connection.is_some();
-            if notes.got.iter().find(answered).is_none() {
-                notes.wrong.push(format!("{} was not answered, and nothing was amiss", ask.id));
-            }
+    expect_success(&world, &visit);
+}
+
+/// Requests that had to succeed, and were sent, did.
+fn expect_success(world: &World, visit: &Visit) {
+    let mut notes = world.notes.borrow_mut();
+    let due = visit.groups.iter().flatten().filter(|ask| ask.must_succeed);
+    for id in due.map(|ask| ask.id) {
+        let answered = notes.got.iter().any(|got| got.id == id && got.whole);
+        if notes.asked.contains_key(&id) && !answered {
+            notes.wrong.push(format!("{id} was not answered, and nothing was amiss"));
         }
     }
 }
@@ -280,6 +309,7 @@ async fn answer(
     let got = Got {
         id: head.number("x-id").unwrap_or(ask.id),
         client: visit.number,
+        wire: wire.id(),
         status,
         connection: head.number("x-connection"),
         whole,
@@ -307,17 +337,22 @@ fn judge_body(world: &World, ask: &Ask, head: &Head, (body, whole, bodyless): (&
     if let Some(connection) = head.number::<u32>("x-unasked") {
         notes.see("unasked");
         let unasked = world.unasked.borrow();
-        let stale = unasked.get(&connection).map_or(0, |one| one.end(0).borrow().stale);
-        if stale > LAG_MAX {
-            let ms = stale / 1_000_000;
-            notes.wrong.push(format!("{}: the answer had lain there for {ms} ms already", ask.id));
+        let Some(connection) = unasked.get(&connection) else { return };
+        let end = connection.end(0).borrow();
+        if end.stale > LAG_MAX {
+            let ms = end.stale / 1_000_000;
+            notes.wrong.push(format!("{}: its answer had lain there for {ms} ms", ask.id));
+        }
+        if end.unprompted {
+            notes.wrong.push(format!("{}: its answer was taken before it had left", ask.id));
         }
         return;
     }
     let Some(length) = head.number::<usize>("x-length") else {
         let status = status_of(head).unwrap_or_default();
         notes.see(own_word(status));
-        if notes.own_answers.is_empty() || !notes.own_answers.contains(&status) {
+        let may = !ask.must_succeed && notes.own_answers.contains(&status);
+        if !may && ask.refusal != Some(status) {
             notes.wrong.push(format!("{}: the proxy answered {status}", ask.id));
         }
         return;

@@ -10,6 +10,7 @@ use std::task::{Context, Poll};
 use gatehouse::net::{Block, Dial, Machine, Moment, Socket};
 
 use super::network::{Arrival, Connection, Watch};
+use super::notes::Stayed;
 use super::world::{MS, World};
 
 /// The machine that the proxy runs on.
@@ -72,6 +73,9 @@ impl World {
         // Before anything that the client says.
         self.after(0, move || {
             let accepted = SimSocket::new(Link::new(&connection, 1, true), 1);
+            let (since, until) = (world.now(), u64::MAX);
+            let stayed = Stayed { from, connection: accepted.id(), since, until };
+            world.notes.borrow_mut().stays.push(stayed);
             let door = world.door.borrow().clone();
             if let Some(door) = door {
                 door(accepted, from);
@@ -152,6 +156,13 @@ impl Drop for Link {
     fn drop(&mut self) {
         let count = &self.connection.world.proxy_sockets;
         count.set(count.get() - u32::from(self.proxys));
+        if self.proxys && self.side == 1 {
+            let (id, world) = (self.connection.id, &self.connection.world);
+            let mut notes = world.notes.borrow_mut();
+            if let Some(stayed) = notes.stays.iter_mut().find(|one| one.connection == id) {
+                stayed.until = world.now();
+            }
+        }
         self.connection.close(self.side);
     }
 }

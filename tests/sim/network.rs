@@ -30,6 +30,8 @@ pub(crate) struct Weather {
     pub(crate) doomed_one_in: usize,
     /// The longest that a piece is under way.
     pub(crate) latency_max: u64,
+    /// The most that a kernel holds of one direction.
+    pub(crate) room_max: usize,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -95,7 +97,13 @@ pub(crate) struct End {
     pub(crate) resets: bool,
     watches: [Vec<Rc<Watch>>; 2],
     /// All bytes ever taken.
-    taken: u64,
+    pub(crate) taken: u64,
+    /// All bytes ever given.
+    pub(crate) said: u64,
+    /// The peer spoke unasked behind so many bytes, when it had taken so many.
+    pub(crate) unasked: Option<(u64, u64)>,
+    /// That was taken before anything more was said here.
+    pub(crate) unprompted: bool,
 }
 
 impl End {
@@ -119,6 +127,9 @@ impl End {
             resets: false,
             watches: Default::default(),
             taken: 0,
+            said: 0,
+            unasked: None,
+            unprompted: false,
         }
     }
 
@@ -160,12 +171,14 @@ impl Connection {
         let manners = Manners {
             latency: 1 + world.up_to(weather.latency_max) / world.pick(&[1, 1, 10, 1000]),
             grain: world.grain.saturating_mul(world.pick(&[1, 3, 1 << 20])),
-            room: (world.grain * world.pick(&[2, 10, 100])).max(world.pick(&[64, 700, 65_536])),
+            room: (world.grain * world.pick(&[2, 10, 100]))
+                .max(world.pick(&[64, 700, 65_536]))
+                .min(weather.room_max),
         };
         let doomed = weather.doomed_one_in > 0 && world.one_in(weather.doomed_one_in);
         let most = world.pick(&[100, 400, 4000]);
         let doom = doomed.then(|| world.up_to(most));
-        world.note(2, u64::from(id));
+        world.note(2, u64::from(id) << 32);
         Rc::new(Self {
             id,
             world: Rc::clone(world),
@@ -189,6 +202,18 @@ impl Connection {
         let watch = Watch::new();
         self.ends[side].borrow_mut().watches[direction].push(Rc::clone(&watch));
         watch
+    }
+
+    /// The server at the second end is about to speak without having been asked.
+    pub(crate) fn note_unasked(&self) {
+        let server = self.ends[1].borrow();
+        self.ends[0].borrow_mut().unasked = Some((server.said, server.taken));
+    }
+
+    /// Whether this end has been told that the connection is broken.
+    pub(crate) fn is_broken(&self, side: usize) -> bool {
+        let end = self.ends[side].borrow();
+        end.error.is_some() || end.dead
     }
 
     fn is_ready(&self, side: usize, direction: usize) -> bool {
@@ -269,6 +294,12 @@ impl Connection {
         into[from_front..count].copy_from_slice(&back[..count - from_front]);
         end.arrived.drain(..count);
         end.taken += count as u64;
+        if let Some((behind, said)) = end.unasked
+            && end.taken > behind
+        {
+            end.unprompted = end.said <= said;
+            end.unasked = None;
+        }
         if !end.arrived.is_empty() {
             end.arrived_since = world.now();
         }
@@ -307,6 +338,7 @@ impl Connection {
             end.stale = if waits { world.now() - end.arrived_since } else { 0 };
         }
         end.leaving.extend(&bytes[..count]);
+        end.said += count as u64;
         world.note(4, u64::from(self.id) << 32 | count as u64);
         drop(end);
         self.move_on(side);
@@ -379,7 +411,7 @@ impl Connection {
         if end.dead || end.closed {
             return;
         }
-        self.world.note(6, u64::from(self.id));
+        self.world.note(6, u64::from(self.id) << 32 | side as u64);
         end.leaving.clear();
         end.error = Some(error);
         end.connecting = false;
@@ -414,7 +446,7 @@ impl Connection {
             end.said_end = true;
         }
         drop(end);
-        self.world.note(7, u64::from(self.id));
+        self.world.note(7, u64::from(self.id) << 32 | side as u64);
         self.answer_waits(side);
         self.move_on(side);
     }
@@ -432,9 +464,10 @@ impl Connection {
         let dead = end.dead || end.error.is_some();
         if resets {
             end.leaving.clear();
+            end.passed_end = true;
         }
         drop(end);
-        self.world.note(8, u64::from(self.id) << 1 | u64::from(resets));
+        self.world.note(8, u64::from(self.id) << 32 | (side * 10 + usize::from(resets)) as u64);
         if dead {
             return;
         }

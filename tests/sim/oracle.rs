@@ -5,14 +5,22 @@ use std::net::SocketAddr;
 
 use super::notes::{Asked, Came, Notes};
 
-/// Whether a server is one of the pool's in a Config.
-pub(crate) type Serves<'s> = &'s dyn Fn(usize, char, SocketAddr) -> bool;
+/// What each Config that was in force says.
+pub(crate) trait Files {
+    /// Whether a server is one of the pool's.
+    fn serves(&self, live: usize, pool: char, server: SocketAddr) -> bool;
+
+    /// Whether requests for the pool are refused.
+    fn refuses(&self, live: usize, pool: char) -> bool;
+}
 
 /// Everything that is wrong with a run.
-pub(crate) fn judge(notes: &Notes, serves: Serves<'_>) -> Vec<String> {
+pub(crate) fn judge(notes: &Notes, files: &dyn Files) -> Vec<String> {
     let mut wrong = notes.wrong.clone();
     one_answer(notes, &mut wrong);
-    arrivals(notes, serves, &mut wrong);
+    refusals(notes, files, &mut wrong);
+    crowds(notes, &mut wrong);
+    arrivals(notes, files, &mut wrong);
     identities(notes, &mut wrong);
     wrong
 }
@@ -39,16 +47,35 @@ fn one_answer(notes: &Notes, wrong: &mut Vec<String>) {
     }
 }
 
+/// What is to be refused never comes to a server to its end, and nothing else is refused.
+fn refusals(notes: &Notes, files: &dyn Files, wrong: &mut Vec<String>) {
+    for got in notes.got.iter().filter(|got| got.status == 404 && got.connection.is_none()) {
+        let Some(asked) = notes.asked.get(&got.id) else { continue };
+        if !in_force(notes, (asked.at, got.at), |live| files.refuses(live, asked.pool)) {
+            wrong.push(format!("{} was refused, and no file said so", got.id));
+        }
+    }
+    for (id, asked) in &notes.asked {
+        let came = match asked.refusal {
+            Some(413) => notes.whole.contains(id),
+            Some(_) => notes.came.iter().any(|came| came.id == *id),
+            None => false,
+        };
+        if came {
+            wrong.push(format!("{id} was to be refused and came to a server"));
+        }
+    }
+}
+
 /// Requests come to servers of their pool, and no more often than they may.
-fn arrivals(notes: &Notes, serves: Serves<'_>, wrong: &mut Vec<String>) {
+fn arrivals(notes: &Notes, files: &dyn Files, wrong: &mut Vec<String>) {
     let mut times: BTreeMap<u32, Vec<&Came>> = BTreeMap::new();
-    let mut used = BTreeSet::new();
     for came in &notes.came {
         let Some(asked) = notes.asked.get(&came.id) else {
             wrong.push(format!("{} came to a server and nobody sent it", came.id));
             continue;
         };
-        if !right_server(notes, asked, came, serves) {
+        if !right_server(notes, asked, came, files) {
             wrong.push(format!("{} came to {}, which is not its pool's", came.id, came.server));
         }
         let before = times.entry(came.id).or_default();
@@ -61,14 +88,13 @@ fn arrivals(notes: &Notes, serves: Serves<'_>, wrong: &mut Vec<String>) {
         if before.len() > 1 {
             wrong.push(format!("{} came more than twice", came.id));
         }
-        if !before.is_empty() && used.contains(&came.connection) {
-            wrong.push(format!("{} was repeated on a connection that had served", came.id));
-        }
-        if before.first().is_some_and(|first| !is_reused(notes, first)) {
-            wrong.push(format!("{} was repeated after a fresh connection", came.id));
-        }
         before.push(came);
-        used.insert(came.connection);
+    }
+    for (id, both) in times.iter().filter(|(_, times)| times.len() > 1) {
+        // They may come in any order: a dying connection may be slow to be read.
+        if both.iter().filter(|came| is_reused(notes, came)).count() != 1 {
+            wrong.push(format!("{id} was repeated, but not from a used connection to a fresh one"));
+        }
     }
 }
 
@@ -77,12 +103,17 @@ fn is_reused(notes: &Notes, came: &Came) -> bool {
     first.is_some_and(|first| first.id != came.id)
 }
 
-fn right_server(notes: &Notes, asked: &Asked, came: &Came, serves: Serves<'_>) -> bool {
+/// Whether `holds` for one of those that were in force at some time from `since` to `until`.
+fn in_force(notes: &Notes, (since, until): (u64, u64), holds: impl Fn(usize) -> bool) -> bool {
     notes.reigned.iter().enumerate().any(|(at, reigned)| {
-        let until = notes.reigned.get(at + 1).map_or(u64::MAX, |next| next.from);
-        let overlaps = reigned.from <= came.at && until >= asked.at;
-        overlaps && serves(reigned.live, asked.pool, came.server)
+        let end = notes.reigned.get(at + 1).map_or(u64::MAX, |next| next.from);
+        reigned.from <= until && end >= since && holds(reigned.live)
     })
+}
+
+fn right_server(notes: &Notes, asked: &Asked, came: &Came, files: &dyn Files) -> bool {
+    let serves = |live| files.serves(live, asked.pool, came.server);
+    in_force(notes, (asked.at, came.at), serves)
 }
 
 /// Once a log-in was shown or asked for on an upstream connection, it is one client's alone; and
@@ -122,7 +153,62 @@ fn identities(notes: &Notes, wrong: &mut Vec<String>) {
             .any(|(challenged, id)| *challenged == connection && *id == u64::from(came.id));
         if came.login || challenged {
             owners.insert(connection, asked.client);
+        }
+        // What ended with the answer is nobody's any more.
+        let lasts = notes.lasting.contains(&(connection, came.id))
+            && notes
+                .got
+                .iter()
+                .any(|got| got.id == came.id && got.whole && got.connection == Some(connection));
+        if lasts && owners.contains_key(&connection) {
             owned.insert((asked.client, asked.pool), connection);
         }
     }
+}
+
+/// No more clients of an address are let in than may, and no fewer.
+fn crowds(notes: &Notes, wrong: &mut Vec<String>) {
+    let Some(most) = notes.per_address_max else { return };
+    let is_refused = |connection: u32| {
+        let mut got = notes.got.iter().filter(|got| got.wire == connection);
+        got.next().map(|got| got.status == 429 && got.connection.is_none())
+    };
+    for one in &notes.stays {
+        let Some(refused) = is_refused(one.connection) else { continue };
+        let neighbours = notes
+            .stays
+            .iter()
+            .filter(|other| other.connection != one.connection && other.from.ip() == one.from.ip());
+        let mut inside = 0;
+        let mut unclear = false;
+        for other in neighbours {
+            // Who came or went in the same moment, or left without an answer, may count or not.
+            unclear |= other.since == one.since || other.until == one.since;
+            let is_there = other.since < one.since && one.since < other.until;
+            unclear |= is_there && is_refused(other.connection).is_none();
+            inside += usize::from(is_there && is_refused(other.connection) == Some(false));
+        }
+        if !unclear && refused != (inside >= most) {
+            let verb = if refused { "refused" } else { "let in" };
+            wrong.push(format!("a client was {verb} while {inside} of its address were there"));
+        }
+    }
+}
+
+/// What a run has shown that nobody sees from one side alone.
+pub(crate) fn look(notes: &Notes) -> Vec<(&'static str, u32)> {
+    let mut times: BTreeMap<u32, u32> = BTreeMap::new();
+    let mut logged_in = BTreeSet::new();
+    let (mut again, mut pinned) = (0, 0);
+    for came in &notes.came {
+        let count = times.entry(came.id).or_default();
+        again += u32::from(*count > 0);
+        *count += 1;
+        pinned += u32::from(!came.login && logged_in.contains(&came.connection));
+        if came.login || notes.challenged.iter().any(|(other, _)| *other == came.connection) {
+            logged_in.insert(came.connection);
+        }
+    }
+    let found = [("came again", again), ("on a pin", pinned)];
+    found.into_iter().filter(|(_, count)| *count > 0).collect()
 }

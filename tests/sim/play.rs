@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use super::scenarios::ALL;
 use super::stage::{Scenario, run};
+use super::world::seconds;
 
 /// Seeds of each scenario where nobody asks for more.
 const SEEDS: u64 = 1000;
@@ -22,6 +23,9 @@ fn play(name: &str) {
     let scenario = scenario(name);
     if let Some(seed) = asked("GATEHOUSE_SIM_SEED") {
         let outcome = run(scenario, seed, None);
+        for (at, what) in &outcome.story {
+            println!("{:>12.6} {what}", seconds(*at));
+        }
         println!("seed {seed}, trace {:016x}: {:?}", outcome.trace, outcome.seen);
         assert!(outcome.wrong.is_empty(), "{}", complaint(name, seed, &outcome.wrong));
         return;
@@ -53,6 +57,59 @@ fn complaint(name: &str, seed: u64, wrong: &[String]) -> String {
 #[test]
 fn keep_alive() {
     play("keep_alive");
+}
+
+#[test]
+fn early() {
+    play("early");
+}
+
+#[test]
+fn storms() {
+    play("storms");
+}
+
+#[test]
+fn retry() {
+    play("retry");
+}
+
+#[test]
+fn logins() {
+    play("logins");
+}
+
+#[test]
+fn tunnels() {
+    play("tunnels");
+}
+
+#[test]
+fn drain() {
+    play("drain");
+}
+
+#[test]
+fn reloads() {
+    play("reloads");
+}
+
+#[test]
+fn limits() {
+    play("limits");
+}
+
+#[test]
+fn patience() {
+    play("patience");
+}
+
+#[test]
+fn every_scenario_is_played() {
+    let text = include_str!("play.rs");
+    for scenario in ALL {
+        assert!(text.contains(&format!("play(\"{}\");", scenario.name)), "{}", scenario.name);
+    }
 }
 
 /// The same seed gives the same run.

@@ -6,6 +6,7 @@ use std::rc::Rc;
 
 use super::machine::SimSocket;
 use super::notes::Came;
+use super::tunnels;
 use super::wire::{
     First, Framing, Head, OF_ANSWER, OF_REQUEST, Stop, Wire, body_of, both, chunks, first, is_of,
 };
@@ -22,6 +23,8 @@ pub(crate) struct Temper {
     pub(crate) cuts: usize,
     /// Ends the connection instead of an answer.
     pub(crate) silent: usize,
+    /// The same, and only where the connection has served before.
+    pub(crate) silent_later: usize,
     /// Says that an answer is the last.
     pub(crate) last: usize,
     /// Ends the connection behind an answer without having said so.
@@ -45,11 +48,22 @@ struct Seat {
     temper: Temper,
     wire: Wire,
     logged_in: bool,
+    /// Requests so far.
+    served: u32,
 }
 
 impl Seat {
     fn is_one_in(&self, sides: usize) -> bool {
         sides > 0 && self.world.one_in(sides)
+    }
+
+    fn is_silent(&self) -> bool {
+        let later = self.served > 0 && self.is_one_in(self.temper.silent_later * 2);
+        let silent = later || self.is_one_in(self.temper.silent * 2);
+        if silent {
+            self.world.notes.borrow_mut().see("silent");
+        }
+        silent
     }
 
     fn wrong(&self, what: String) {
@@ -64,6 +78,7 @@ struct Request {
     framing: Option<Framing>,
     length: usize,
     login: bool,
+    upgrade: bool,
 }
 
 fn read_request(head: &Head) -> Option<Request> {
@@ -80,6 +95,7 @@ fn read_request(head: &Head) -> Option<Request> {
         framing: head.framing(),
         length: head.number("x-length").unwrap_or(0),
         login,
+        upgrade: head.field("upgrade") == Some("websocket"),
     })
 }
 
@@ -91,10 +107,9 @@ pub(crate) async fn serve(
     temper: Temper,
 ) {
     let wire = Wire::new(&world, socket);
-    let mut seat = Seat { world, address, temper, wire, logged_in: false };
-    let mut served = 0;
+    let mut seat = Seat { world, address, temper, wire, logged_in: false, served: 0 };
     loop {
-        if served > 0 && seat.is_one_in(temper.dies_idle) {
+        if seat.served > 0 && seat.is_one_in(temper.dies_idle) {
             let after = seat.world.up_to(seat.world.pick(&[1, 3 * MS, 300 * MS]));
             let world = Rc::clone(&seat.world);
             if let First::Right(()) = first(seat.wire.more(), world.sleep(after)).await {
@@ -112,7 +127,7 @@ pub(crate) async fn serve(
         if !exchange(&mut seat, &request).await {
             return;
         }
-        served += 1;
+        seat.served += 1;
     }
 }
 
@@ -121,7 +136,9 @@ async fn die_idle(seat: Seat) {
     if seat.is_one_in(seat.temper.unasked) {
         world.notes.borrow_mut().see("said unasked");
         let id = seat.wire.id();
-        world.unasked.borrow_mut().insert(id, seat.wire.connection());
+        let connection = seat.wire.connection();
+        connection.note_unasked();
+        world.unasked.borrow_mut().insert(id, connection);
         let text = format!(
             "HTTP/1.1 408 Request Timeout\r\nX-Unasked: {id}\r\nContent-Length: 0\r\nConnection: close\r\n\r\n"
         );
@@ -129,6 +146,10 @@ async fn die_idle(seat: Seat) {
         seat.wire.pen.end();
         world.sleep(world.up_to(100 * MS)).await;
     } else if world.one_in(4) {
+        // A reset takes with it what has not arrived yet, and that would not be idle.
+        while seat.wire.connection().end(1).borrow().unsent() > 0 {
+            world.sleep(MS).await;
+        }
         seat.wire.pen.reset();
     }
     world.notes.borrow_mut().see("died idle");
@@ -146,8 +167,11 @@ async fn exchange(seat: &mut Seat, request: &Request) -> bool {
     };
     world.notes.borrow_mut().came.push(came);
     world.note(10, u64::from(request.id));
-    if seat.is_one_in(seat.temper.silent * 2) {
-        world.notes.borrow_mut().see("silent");
+    if seat.is_silent() {
+        return false;
+    }
+    if request.upgrade {
+        tunnels::serve(&world, &mut seat.wire, (request.id, request.length)).await;
         return false;
     }
     let has_body = request.framing.is_some_and(|framing| framing != Framing::Length(0));
@@ -162,8 +186,7 @@ async fn exchange(seat: &mut Seat, request: &Request) -> bool {
         return false;
     }
     world.sleep(1 + world.up_to(seat.temper.thinks)).await;
-    if seat.is_one_in(seat.temper.silent * 2) {
-        world.notes.borrow_mut().see("silent");
+    if seat.is_silent() {
         return false;
     }
     answer(seat, request, false).await
@@ -258,6 +281,10 @@ fn answer_text(seat: &mut Seat, request: &Request, last: bool) -> (Vec<u8>, bool
             world.notes.borrow_mut().see("cut by the server");
         }
         return (text, false);
+    }
+    if !closes {
+        let lasting = (seat.wire.id(), request.id);
+        world.notes.borrow_mut().lasting.insert(lasting);
     }
     (text, !closes)
 }

@@ -14,15 +14,15 @@ use arc_swap::ArcSwap;
 use gatehouse::config;
 use gatehouse::net::{give_back_spares, held_bytes};
 use gatehouse::observe::{Counters, Notices};
-use gatehouse::pool::settings::{PoolId, ServerAddress};
-use gatehouse::proxy::{Crowd, DoorId, Kept, Live, Shared, Worker, serve_accepted};
+use gatehouse::pool::settings::ServerAddress;
+use gatehouse::proxy::{Crowd, DoorId, Kept, Live, LiveServer, Shared, Worker, serve_accepted};
 use gatehouse::tls::TicketSecrets;
 
 use super::client::{Visit, visit};
 use super::machine::{Sim, tick_length};
 use super::network::{Arrival, Weather};
 use super::notes::Reigned;
-use super::oracle::judge;
+use super::oracle::{Files, judge, look};
 use super::planted::Plant;
 use super::server::{Temper, serve};
 use super::world::{SECOND, World};
@@ -56,6 +56,8 @@ pub(crate) struct Outcome {
     pub(crate) trace: u64,
     pub(crate) wrong: Vec<String>,
     pub(crate) seen: Vec<(&'static str, u32)>,
+    /// What clients and servers saw, for people.
+    pub(crate) story: Vec<(u64, String)>,
 }
 
 /// What a scenario plays on.
@@ -135,13 +137,23 @@ impl Stage {
     }
 }
 
-fn serves(live: &Live, pool: char, server: SocketAddr) -> bool {
-    let pools = live.config.pools.iter().enumerate();
-    let named = pools.filter(|(_, settings)| settings.name.starts_with(pool));
-    named
-        .filter_map(|(at, _)| u32::try_from(at).ok())
-        .flat_map(|at| &live.pool(PoolId(at)).servers)
-        .any(|one| one.dial.to == server)
+impl Stage {
+    /// The servers of the pool that begins with this letter; `None` if there is no such pool.
+    fn servers(&self, live: usize, pool: char) -> Option<&[LiveServer]> {
+        let live = self.lives.get(live)?;
+        let settings = live.config.pools.iter().find(|one| one.name.starts_with(pool))?;
+        Some(&live.pool(settings.id).servers)
+    }
+}
+
+impl Files for Stage {
+    fn serves(&self, live: usize, pool: char, server: SocketAddr) -> bool {
+        self.servers(live, pool).is_some_and(|all| all.iter().any(|one| one.dial.to == server))
+    }
+
+    fn refuses(&self, live: usize, pool: char) -> bool {
+        self.servers(live, pool).is_none()
+    }
 }
 
 /// Plays `scenario` once.
@@ -170,21 +182,24 @@ pub(crate) fn run(scenario: &Scenario, seed: u64, plant: Option<Plant>) -> Outco
     } else if let Err(why) = world.run(|| worker.is_deserted(), AFTERMATH) {
         wrong.push(format!("a client's task does not end: {why}"));
     }
-    let reigned = |at: usize, pool, server| serves(&stage.lives[at], pool, server);
-    wrong.extend(judge(&world.notes.borrow(), &reigned));
+    wrong.extend(judge(&world.notes.borrow(), &stage));
     let trace = world.trace();
     world.end();
     drop(worker);
     if wrong.is_empty() {
         nothing_is_left(&stage, &counters, &mut wrong);
-        give_back_spares();
-        let now = held_bytes();
-        if now != held {
-            wrong.push(format!("{held} bytes were held before, now {now}"));
-        }
     }
-    let seen = std::mem::take(&mut world.notes.borrow_mut().seen);
-    Outcome { trace, wrong, seen: seen.into_iter().collect() }
+    give_back_spares();
+    let now = held_bytes();
+    if wrong.is_empty() && now != held {
+        wrong.push(format!("{held} bytes were held before, now {now}"));
+    }
+    let notes = world.notes.borrow();
+    let mut seen = look(&notes);
+    seen.extend(notes.seen.iter().map(|(what, count)| (*what, *count)));
+    let story = notes.story();
+    drop(notes);
+    Outcome { trace, wrong, seen, story }
 }
 
 /// A worker, its door and its ticks.
@@ -206,6 +221,14 @@ fn open(stage: &Stage) -> (Rc<Worker<Sim>>, Arc<Counters>) {
             ticking.tick();
         }
     });
+    let clock = Rc::clone(world);
+    world.spawn(async move {
+        loop {
+            clock.sleep(clock.up_to(20 * SECOND)).await;
+            let micros = clock.pick(&[-3_600_000_000, -1, 1, 999_999, 86_400_000_000]);
+            clock.step_wall(micros);
+        }
+    });
     (worker, counters)
 }
 
@@ -225,9 +248,8 @@ fn nothing_is_left(stage: &Stage, counters: &Counters, wrong: &mut Vec<String>) 
         }
     }
     for live in &stage.lives {
-        for (at, _) in live.config.pools.iter().enumerate() {
-            let Ok(id) = u32::try_from(at) else { continue };
-            for server in &live.pool(PoolId(id)).servers {
+        for pool in &live.config.pools {
+            for server in &live.pool(pool.id).servers {
                 if server.load.now() != 0 {
                     wrong.push(format!("{} under way at {}", server.load.now(), server.text));
                 }

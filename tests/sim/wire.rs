@@ -189,7 +189,12 @@ impl Wire {
         let mut piece = [0; 4096];
         loop {
             match self.socket.recv(&mut piece) {
-                Ok(0) => return Err(Stop::Ended { politely: true }),
+                // An error is told once, and the writing side may have been the one.
+                Ok(0) => {
+                    let link = &self.socket.link;
+                    let politely = !link.connection.is_broken(link.side);
+                    return Err(Stop::Ended { politely });
+                }
                 Ok(count) => {
                     self.inbox.extend_from_slice(&piece[..count]);
                     return Ok(());
@@ -280,15 +285,6 @@ impl Wire {
                     Err(stop) => return Err(stop),
                 }
             },
-        }
-    }
-
-    /// Waits for more, for `length` at most; whether there is any.
-    pub(crate) async fn more_within(&mut self, length: u64) -> Option<Result<(), Stop>> {
-        let world = Rc::clone(&self.world);
-        match first(self.more(), world.sleep(length)).await {
-            First::Left(more) => Some(more),
-            First::Right(()) => None,
         }
     }
 }

@@ -25,6 +25,17 @@ pub(crate) const SECOND: u64 = 1000 * MS;
 /// Steps of tasks at one moment of simulated time, after which they are said to run in circles.
 const STEPS_MAX: u32 = 200_000;
 
+/// What is noted in a trace.
+const WHAT: [&str; 12] = [
+    "", "task", "new", "recv", "send", "arrive", "be_reset", "shutdown", "close", "dial", "asks",
+    "said",
+];
+
+/// For people.
+pub(crate) fn seconds(moment: u64) -> f64 {
+    moment as f64 / SECOND as f64
+}
+
 type Task = Pin<Box<dyn Future<Output = ()>>>;
 
 struct Alert {
@@ -70,6 +81,8 @@ pub(crate) struct World {
     entries: Cell<u64>,
     trace: Cell<u64>,
     steps: Cell<u32>,
+    /// Everything that is noted is also printed.
+    pub(crate) talks: Cell<bool>,
     pub(crate) weather: Weather,
     pub(crate) plant: Option<Plant>,
     pub(crate) planted: Planted,
@@ -102,6 +115,7 @@ impl World {
             entries: Cell::default(),
             trace: Cell::new(0xcbf2_9ce4_8422_2325),
             steps: Cell::default(),
+            talks: Cell::new(std::env::var_os("GATEHOUSE_SIM_TALK").is_some()),
             weather,
             plant,
             planted: Planted::default(),
@@ -165,6 +179,14 @@ impl World {
             trace = (trace ^ word).wrapping_mul(0x0000_0100_0000_01b3).rotate_left(23);
         }
         self.trace.set(trace);
+        if self.talks.get() && what != 1 {
+            let (connection, count) = (detail >> 32, detail & 0xffff_ffff);
+            println!(
+                "{:>12.6} {:<8} {connection} {count}",
+                seconds(self.now.get()),
+                WHAT[what as usize]
+            );
+        }
     }
 
     pub(crate) fn trace(&self) -> u64 {
