@@ -62,7 +62,8 @@ pub trait Socket: 'static {
     /// Ready when [`Socket::send`] can go on, or a connect has ended.
     fn poll_writable(&self, cx: &mut Context<'_>) -> Poll<()>;
 
-    /// Takes bytes that are there; 0 is the end.
+    /// Takes bytes that are there; 0 is the end, as the peer said it or as we asked for it: never what
+    /// a break leaves behind of which a sender was told.
     ///
     /// # Errors
     /// `WouldBlock` when there are none yet; else the connection's error.

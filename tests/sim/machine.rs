@@ -1,6 +1,6 @@
 //! The simulated machine behind the traits of `net`.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::future::{Future, poll_fn};
 use std::io;
 use std::net::{Shutdown, SocketAddr};
@@ -91,14 +91,32 @@ pub(crate) struct Link {
     pub(crate) side: usize,
     proxys: bool,
     posted: RefCell<Option<Block>>,
+    /// The kernel has told the connection's error to a sender, and tells it nobody else.
+    broken: Cell<bool>,
 }
 
 impl Link {
+    fn take(&self, into: &mut [u8]) -> io::Result<usize> {
+        match self.connection.recv(self.side, into) {
+            Ok(0) if self.broken.get() => Err(io::ErrorKind::ConnectionReset.into()),
+            taken => taken,
+        }
+    }
+
+    fn give(&self, bytes: &[u8]) -> io::Result<usize> {
+        self.connection.send(self.side, bytes).inspect_err(|error| {
+            let ours =
+                matches!(error.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::BrokenPipe);
+            self.broken.set(self.broken.get() || !ours);
+        })
+    }
+
     fn new(connection: &Rc<Connection>, side: usize, proxys: bool) -> Rc<Self> {
         let count = &connection.world.proxy_sockets;
         count.set(count.get() + u32::from(proxys));
         let connection = Rc::clone(connection);
-        Rc::new(Self { connection, side, proxys, posted: RefCell::default() })
+        let (posted, broken) = (RefCell::default(), Cell::default());
+        Rc::new(Self { connection, side, proxys, posted, broken })
     }
 
     fn holds_posted(&self) -> bool {
@@ -108,7 +126,7 @@ impl Link {
     fn send_posted(&self) -> io::Result<()> {
         let mut posted = self.posted.borrow_mut();
         while let Some(block) = &mut *posted {
-            match self.connection.send(self.side, block.filled()) {
+            match self.give(block.filled()) {
                 Ok(count) => {
                     block.consume(count);
                     if block.is_empty() {
@@ -201,14 +219,14 @@ impl Socket for SimSocket {
     }
 
     fn recv(&self, into: &mut [u8]) -> io::Result<usize> {
-        self.link.connection.recv(self.link.side, into)
+        self.link.take(into)
     }
 
     fn send(&self, bytes: &[u8]) -> io::Result<usize> {
         if self.link.holds_posted() {
             self.link.send_posted()?;
         }
-        self.link.connection.send(self.link.side, bytes)
+        self.link.give(bytes)
     }
 
     fn post(&self, message: Block) {

@@ -274,6 +274,9 @@ impl Connection {
         let mut end = self.ends[side].borrow_mut();
         end.took_last = true;
         if end.arrived.is_empty() {
+            if end.heard_end {
+                return Ok(0);
+            }
             if let Some(error) = end.error.take() {
                 end.dead = true;
                 return Err(io::Error::from_raw_os_error(error));
@@ -413,7 +416,8 @@ impl Connection {
         }
         self.world.note(6, u64::from(self.id) << 32 | side as u64);
         end.leaving.clear();
-        end.error = Some(error);
+        // As Linux has it: behind the peer's end it is a broken pipe.
+        end.error = Some(if end.heard_end { libc::EPIPE } else { error });
         end.connecting = false;
         drop(end);
         self.answer_waits(side);
