@@ -171,7 +171,9 @@ fn crowds(notes: &Notes, wrong: &mut Vec<String>) {
     let Some(most) = notes.per_address_max else { return };
     let is_refused = |connection: u32| {
         let mut got = notes.got.iter().filter(|got| got.wire == connection);
-        got.next().map(|got| got.status == 429 && got.connection.is_none())
+        // Whoever is refused and too slow is told the latter.
+        let first = got.next().filter(|got| got.status != 408)?;
+        Some(first.status == 429 && first.connection.is_none())
     };
     for one in &notes.stays {
         let Some(refused) = is_refused(one.connection) else { continue };
