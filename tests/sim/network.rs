@@ -416,6 +416,7 @@ impl Connection {
         }
         self.world.note(6, u64::from(self.id) << 32 | side as u64);
         end.leaving.clear();
+        end.passed_end = true;
         // As Linux has it: behind the peer's end it is a broken pipe.
         end.error = Some(if end.heard_end { libc::EPIPE } else { error });
         end.connecting = false;

@@ -63,12 +63,6 @@ impl Way<'_> {
         if self.world.one_in(8) {
             return self.send(&pen, sent, true).await;
         }
-        // If both did that, neither would take anything.
-        if self.who == "client" && self.world.one_in(3) {
-            // Half of it is over before the other half begins to be looked at.
-            self.send(&pen, sent, false).await;
-            return self.take(wire, due).await;
-        }
         both(self.send(&pen, sent, false), self.take(wire, due)).await;
     }
 }
