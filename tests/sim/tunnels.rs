@@ -8,7 +8,7 @@ use super::network::{Arrival, Weather};
 use super::scenarios::address;
 use super::server::Temper;
 use super::stage::Stage;
-use super::wire::{OF_ANSWER, OF_REQUEST, Pen, Stop, Wire, body_of, both, is_of};
+use super::wire::{OF_ANSWER, OF_REQUEST, Pen, Stop, Wire, body_of, both, first, is_of};
 use super::world::{MS, World};
 
 /// The network of tunnels.
@@ -61,7 +61,10 @@ impl Way<'_> {
     async fn run(&self, wire: &mut Wire, sent: &[u8], due: (u64, usize)) {
         let pen = wire.pen.clone();
         if self.world.one_in(8) {
-            return self.send(&pen, sent, true).await;
+            // Nobody may be there to take it.
+            let breaking = self.send(&pen, sent, true);
+            first(breaking, self.world.sleep(self.world.up_to(500 * MS))).await;
+            return pen.reset();
         }
         both(self.send(&pen, sent, false), self.take(wire, due)).await;
     }
@@ -106,11 +109,9 @@ pub(crate) async fn serve(world: &Rc<World>, wire: &mut Wire, (id, length): (u32
     let head = format!(
         "HTTP/1.1 101 Switching Protocols\r\nConnection: upgrade\r\nUpgrade: websocket\r\nX-Length: {due}\r\n\r\n"
     );
-    let bytes = body_of(id, OF_ANSWER, due);
-    let with_it = world.roll(bytes.len() + 1);
-    wire.pen.give(&[head.as_bytes(), &bytes[..with_it]].concat()).await.ok();
+    let text = [head.as_bytes(), &body_of(id, OF_ANSWER, due)].concat();
     let way = Way { world, id, who: "server" };
-    way.run(wire, &bytes[with_it..], (OF_REQUEST, length)).await;
+    way.run(wire, &text, (OF_REQUEST, length)).await;
 }
 
 pub(crate) fn play(stage: &Stage) {
