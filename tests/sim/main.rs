@@ -4,6 +4,7 @@
 //! `GATEHOUSE_SIM_SEEDS` sets how many seeds each scenario is played with, `GATEHOUSE_SIM_SEED`
 //! plays a single one again.
 
+mod bugs;
 mod client;
 #[path = "../hostile/dice.rs"]
 mod dice;

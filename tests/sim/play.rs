@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use super::planted::Plant;
 use super::scenarios::ALL;
 use super::stage::{Scenario, run};
 use super::world::seconds;
@@ -110,6 +111,37 @@ fn every_scenario_is_played() {
     for scenario in ALL {
         assert!(text.contains(&format!("play(\"{}\");", scenario.name)), "{}", scenario.name);
     }
+}
+
+/// Which of a thousand seeds shows the bug first.
+#[track_caller]
+fn finds(plant: Plant, name: &str) {
+    let found = (0..SEEDS).find_map(|seed| {
+        let outcome = run(scenario(name), seed, Some(plant));
+        Some((seed, outcome.wrong.into_iter().next()?))
+    });
+    println!("{plant:?}: {found:?}");
+    assert!(found.is_some(), "{name} does not find {plant:?}");
+}
+
+#[test]
+fn a_lost_byte_is_found() {
+    finds(Plant::LostByte, "keep_alive");
+}
+
+#[test]
+fn a_connection_of_two_is_found() {
+    finds(Plant::SharedConnection, "keep_alive");
+}
+
+#[test]
+fn a_swallowed_wake_is_found() {
+    finds(Plant::SwallowedWake, "keep_alive");
+}
+
+#[test]
+fn a_forgotten_time_out_is_found() {
+    finds(Plant::StandingClock, "patience");
 }
 
 /// The same seed gives the same run.
