@@ -29,13 +29,21 @@ pub(super) struct Pace {
     moved: Cell<u64>,
     /// Nanoseconds.
     waited: Cell<u64>,
+    /// Also for less than a tick.
+    has_waited: Cell<bool>,
     /// The last two.
     marks: Cell<[Mark; 2]>,
 }
 
 impl Pace {
     pub(super) fn new(least: u64) -> Self {
-        Self { least, moved: Cell::default(), waited: Cell::default(), marks: Cell::default() }
+        Self {
+            least,
+            moved: Cell::default(),
+            waited: Cell::default(),
+            has_waited: Cell::default(),
+            marks: Cell::default(),
+        }
     }
 
     /// So many bytes more were moved.
@@ -47,7 +55,13 @@ impl Pace {
     /// The client was waited for from `from` to `now`.
     #[inline]
     pub(super) fn wait(&self, from: Moment, now: Moment) {
+        self.has_waited.set(true);
         self.waited.set(self.waited.get() + now.since(from));
+    }
+
+    /// Whether it was waited for the client at all.
+    pub(super) fn has_waited(&self) -> bool {
+        self.has_waited.get()
     }
 
     /// The nanoseconds of waiting at which the client is judged next.
