@@ -1,8 +1,8 @@
 //! Sockets, the ring, the clock and buffers. Knows nothing else of ours.
 //!
 //! The rest of the program waits through two narrow traits, [`Machine`] and [`Socket`], so that the
-//! order of things can be tested on a simulated machine. [`uring`] is the real one and the only
-//! file that names the runtime.
+//! order of things can be tested on a simulated machine (`tests/sim`). [`uring`] is the real one and
+//! the only file that names the runtime.
 //!
 //! **Readiness, then bytes.** A socket is waited for through the ring (one poll operation per wait,
 //! submitted in batches with everything else) and its bytes are then taken or given by a call that

@@ -12,7 +12,7 @@ use super::notes::{Asked, Got};
 use super::wire::{
     First, Framing, Head, OF_ANSWER, OF_REQUEST, Stop, Wire, body_of, chunks, first, is_of,
 };
-use super::world::World;
+use super::world::{MS, World};
 
 /// One request.
 #[derive(Clone, Debug)]
@@ -339,7 +339,8 @@ fn judge_body(world: &World, ask: &Ask, head: &Head, (body, whole, bodyless): (&
         let unasked = world.unasked.borrow();
         let Some(connection) = unasked.get(&connection) else { return };
         let end = connection.end(0).borrow();
-        if end.stale > LAG_MAX {
+        // A turn that is cut takes a little longer.
+        if end.stale > LAG_MAX + MS {
             let ms = end.stale / 1_000_000;
             notes.wrong.push(format!("{}: its answer had lain there for {ms} ms", ask.id));
         }

@@ -11,6 +11,7 @@ use gatehouse::net::{Block, Dial, Machine, Moment, Socket};
 
 use super::network::{Arrival, Connection, Watch};
 use super::notes::Stayed;
+use super::planted::Plant;
 use super::world::{MS, World};
 
 /// The machine that the proxy runs on.
@@ -98,9 +99,15 @@ pub(crate) struct Link {
 impl Link {
     fn take(&self, into: &mut [u8]) -> io::Result<usize> {
         match self.connection.recv(self.side, into) {
-            Ok(0) if self.broken.get() => Err(io::ErrorKind::ConnectionReset.into()),
+            Ok(0) if self.broken.get() && !self.ends_politely() => {
+                Err(io::ErrorKind::ConnectionReset.into())
+            }
             taken => taken,
         }
+    }
+
+    fn ends_politely(&self) -> bool {
+        self.connection.world.plant == Some(Plant::PoliteReset)
     }
 
     fn give(&self, bytes: &[u8]) -> io::Result<usize> {
@@ -180,6 +187,10 @@ impl Drop for Link {
             if let Some(stayed) = notes.stays.iter_mut().find(|one| one.connection == id) {
                 stayed.until = world.now();
             }
+        }
+        if self.proxys && self.side == 0 {
+            let world = &self.connection.world;
+            world.notes.borrow_mut().let_go.insert(self.connection.id, world.now());
         }
         self.connection.close(self.side);
     }

@@ -247,7 +247,7 @@ impl Connection {
 
     fn answer_later(self: &Rc<Self>, side: usize, watch: &Rc<Watch>) {
         watch.state.set(Wait::Answering);
-        let lag = if self.world.one_in(4) { self.world.up_to(LAG_MAX) } else { 0 };
+        let lag = if self.world.one_in(2) { self.world.up_to(LAG_MAX) } else { 0 };
         let wakes = !(self.ends[side].borrow().proxys && self.world.swallows_wake());
         let watch = Rc::clone(watch);
         self.world.after(lag, move || watch.answer(wakes));

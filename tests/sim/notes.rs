@@ -73,6 +73,8 @@ pub(crate) struct Notes {
     pub(crate) challenged: Vec<(u32, u64)>,
     /// Requests that were answered on an upstream connection which goes on behind them.
     pub(crate) lasting: BTreeSet<(u32, u32)>,
+    /// When the proxy let go of an upstream connection.
+    pub(crate) let_go: BTreeMap<u32, u64>,
     pub(crate) got: Vec<Got>,
     pub(crate) reigned: Vec<Reigned>,
     /// What the proxy may answer by itself.

@@ -122,7 +122,7 @@ fn identities(notes: &Notes, wrong: &mut Vec<String>) {
     // Whose each connection is from when on.
     let mut owners: BTreeMap<u32, u32> = BTreeMap::new();
     // And which one is whose, by pool.
-    let mut owned: BTreeMap<(u32, char), u32> = BTreeMap::new();
+    let mut owned: BTreeMap<(u32, char), (u32, bool)> = BTreeMap::new();
     let mut carried: BTreeSet<u32> = BTreeSet::new();
     for came in &notes.came {
         let Some(asked) = notes.asked.get(&came.id) else { continue };
@@ -135,8 +135,12 @@ fn identities(notes: &Notes, wrong: &mut Vec<String>) {
                 came.id, asked.client
             ));
         }
-        if let Some(own) = owned.get(&(asked.client, asked.pool))
+        // Where a log-in was only asked for, nothing is lost with the connection; where one was shown,
+        // the client has to go with it.
+        let gone = |own: &u32| notes.let_go.get(own).is_some_and(|at| *at <= came.at);
+        if let Some((own, shown)) = owned.get(&(asked.client, asked.pool))
             && *own != connection
+            && (*shown || !gone(own))
         {
             wrong.push(format!(
                 "{} of client {} came on connection {connection}, but that is logged in on {own}",
@@ -161,7 +165,8 @@ fn identities(notes: &Notes, wrong: &mut Vec<String>) {
                 .iter()
                 .any(|got| got.id == came.id && got.whole && got.connection == Some(connection));
         if lasts && owners.contains_key(&connection) {
-            owned.insert((asked.client, asked.pool), connection);
+            let shown = came.login || owned.values().any(|own| *own == (connection, true));
+            owned.insert((asked.client, asked.pool), (connection, shown));
         }
     }
 }

@@ -17,6 +17,8 @@ pub(crate) enum Plant {
     SharedConnection,
     /// A wait is answered and nobody is woken.
     SwallowedWake,
+    /// A reset that a sender was told of looks like an end to the reader.
+    PoliteReset,
     /// The clock stands still for the proxy, so that no deadline passes.
     StandingClock,
 }

@@ -140,6 +140,11 @@ fn a_swallowed_wake_is_found() {
 }
 
 #[test]
+fn a_reset_that_looks_like_an_end_is_found() {
+    finds(Plant::PoliteReset, "early");
+}
+
+#[test]
 fn a_forgotten_time_out_is_found() {
     finds(Plant::StandingClock, "patience");
 }

@@ -117,8 +117,15 @@ fn keep_alive(stage: &Stage) {
 
 /// Answers before the request is whole, and uploads that go on beside them.
 fn early(stage: &Stage) {
-    let temper =
-        Temper { early: 2, early_leaves: 3, last: 8, thinks: 30 * MS, ..Temper::default() };
+    let temper = Temper {
+        early: 2,
+        early_leaves: 3,
+        last: 8,
+        cuts: 8,
+        until_close: 4,
+        thinks: 30 * MS,
+        ..Temper::default()
+    };
     stage.open_servers(temper, |_| Arrival::Accepted);
     let taste = Taste { pools: &['a', 'b'], groups_max: 4, bodies: 1, pipelines: 6 };
     let count = 1 + stage.world.roll(4) as u32;
@@ -179,7 +186,8 @@ fn retry(stage: &Stage) {
         true if world.one_in(4) => Arrival::Fails(libc::ECONNREFUSED),
         _ => Arrival::Accepted,
     });
-    let taste = Taste { pools: &['a'], groups_max: 8, bodies: 6, pipelines: 0 };
+    let pipelines = if unasked == 0 { 0 } else { 3 };
+    let taste = Taste { pools: &['a'], groups_max: 8, bodies: 6, pipelines };
     visits(stage, 1 + stage.world.roll(3) as u32, &taste, |visit| {
         // A GET may be sent once more, so nothing of this is to be seen by its client.
         must(visit, |ask| unasked == 0 && ask.is_repeatable());

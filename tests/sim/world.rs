@@ -262,6 +262,15 @@ impl World {
         true
     }
 
+    /// The ring may be entered before all that is due has run, and the turn goes on.
+    fn cut_turn(&self) -> bool {
+        if self.posted.borrow().is_empty() || self.roll(4) > 0 {
+            return false;
+        }
+        let next = self.agenda.borrow().first_key_value().map(|((at, _), _)| *at);
+        next.is_some_and(|at| at <= self.now.get() + MS / 10) && self.happen_next()
+    }
+
     /// Runs until `done` or until `limit` has passed.
     pub(crate) fn run(&self, done: impl Fn() -> bool, limit: u64) -> Result<(), String> {
         let until = self.now.get().saturating_add(limit);
@@ -272,16 +281,12 @@ impl World {
                 if self.steps.get() > STEPS_MAX {
                     return Err("tasks wake each other and no time passes".to_owned());
                 }
-                // The ring may be entered before all that is due has run, and the turn goes on.
-                if self.roll(16) == 0 && !self.posted.borrow().is_empty() {
-                    let next = self.agenda.borrow().first_key_value().map(|((at, _), _)| *at);
-                    if next.is_some_and(|at| at <= self.now.get() + MS) {
-                        self.happen_next();
-                    }
-                }
+                self.cut_turn();
             }
             if !self.posted.borrow().is_empty() {
-                Link::end_turn(self);
+                if !self.cut_turn() {
+                    Link::end_turn(self);
+                }
                 continue;
             }
             if done() {
