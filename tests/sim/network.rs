@@ -384,11 +384,11 @@ impl Connection {
             let moved = from.leaving.drain(..count);
             to.arrived.extend(moved);
         }
-        if from.leaving.is_empty() && from.said_end && !from.passed_end {
-            if count == 0 || self.world.one_in(2) {
-                from.passed_end = true;
-                to.heard_end = true;
-            }
+        // Together with the last bytes, or behind them.
+        let ends = from.leaving.is_empty() && from.said_end && !from.passed_end;
+        if ends && (count == 0 || self.world.one_in(2)) {
+            from.passed_end = true;
+            to.heard_end = true;
         }
         self.world.note(5, u64::from(self.id) << 32 | count as u64);
         let more = (!from.leaving.is_empty() && room > count)

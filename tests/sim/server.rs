@@ -178,7 +178,8 @@ async fn exchange(seat: &mut Seat, request: &Request) -> bool {
     if has_body && seat.is_one_in(seat.temper.early) {
         world.notes.borrow_mut().see("early");
         if seat.is_one_in(seat.temper.early_leaves) {
-            return answer(seat, request, true).await && false;
+            answer(seat, request, true).await;
+            return false;
         }
         return early(seat, request).await;
     }

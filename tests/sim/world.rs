@@ -38,6 +38,9 @@ pub(crate) fn seconds(moment: u64) -> f64 {
 
 type Task = Pin<Box<dyn Future<Output = ()>>>;
 
+/// Something that happens at a moment.
+type Event = Box<dyn FnOnce()>;
+
 struct Alert {
     task: usize,
     queued: AtomicBool,
@@ -77,7 +80,8 @@ pub(crate) struct World {
     dice: RefCell<Dice>,
     slots: RefCell<Vec<Slot>>,
     due: Arc<Mutex<Vec<usize>>>,
-    agenda: RefCell<BTreeMap<(u64, u64), Box<dyn FnOnce()>>>,
+    /// By its moment, then in the order in which it was put there.
+    agenda: RefCell<BTreeMap<(u64, u64), Event>>,
     entries: Cell<u64>,
     trace: Cell<u64>,
     steps: Cell<u32>,
