@@ -219,3 +219,104 @@ pub(crate) fn look(notes: &Notes) -> Vec<(&'static str, u32)> {
     let found = [("came again", again), ("on a pin", pinned)];
     found.into_iter().filter(|(_, count)| *count > 0).collect()
 }
+
+/// The oracle's own eyes: what it says of runs that are made by hand.
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::notes::{Got, Reigned};
+
+    /// Two pools with a server each; the second Config refuses what is for the second.
+    struct Two;
+
+    fn server(pool: char) -> SocketAddr {
+        SocketAddr::from(([10, 0, 0, pool as u8], 80))
+    }
+
+    impl Files for Two {
+        fn serves(&self, live: usize, pool: char, at: SocketAddr) -> bool {
+            at == server(pool) && !self.refuses(live, pool)
+        }
+
+        fn refuses(&self, live: usize, pool: char) -> bool {
+            live == 1 && pool == 'b'
+        }
+    }
+
+    /// Each word is one thing that happens: `ask1` (client, and that client's number of it),
+    /// `came1.7` (request and connection), `got1.7`, with a letter behind it for what is special.
+    fn run(story: &str) -> Vec<String> {
+        let mut notes = Notes::default();
+        notes.reigned.push(Reigned { live: 0, from: 0 });
+        for (at, word) in story.split(' ').enumerate() {
+            let at = at as u64 + 1;
+            let numbers = word.trim_matches(|c: char| c.is_ascii_lowercase());
+            let special = word.trim_start_matches(|c: char| !c.is_ascii_digit());
+            let special = special.trim_start_matches(|c: char| !c.is_ascii_lowercase());
+            let (id, connection) = numbers.split_once('.').unwrap_or((numbers, ""));
+            let (id, connection) = (id.parse().unwrap_or(0), connection.parse().ok());
+            let client = id / 10;
+            match word.split(|c: char| c.is_ascii_digit()).next().unwrap_or_default() {
+                "ask" => {
+                    let repeatable = !special.contains('p') && !special.contains('l');
+                    let login = special.contains('l');
+                    let refusal = special.contains('r').then_some(431);
+                    let asked = Asked { client, pool: 'a', repeatable, login, refusal, at };
+                    notes.asked.insert(id, asked);
+                }
+                "came" => {
+                    let pool = if special.contains('b') { 'b' } else { 'a' };
+                    let login = special.contains('l');
+                    let connection = connection.unwrap_or_default();
+                    notes.came.push(Came { id, server: server(pool), connection, at, login });
+                    notes.lasting.insert((connection, id));
+                }
+                _ => {
+                    let client = if special.contains('x') { 99 } else { client };
+                    let status = if special.contains('f') { 404 } else { 200 };
+                    let wire = client;
+                    notes.got.push(Got { id, client, wire, status, connection, whole: true, at });
+                }
+            }
+        }
+        judge(&notes, &Two)
+    }
+
+    #[track_caller]
+    fn check(story: &str, expected: &str) {
+        let wrong = run(story).join("; ");
+        let fits = if expected.is_empty() { wrong.is_empty() } else { wrong.contains(expected) };
+        assert!(fits, "{story}: {wrong:?} instead of {expected:?}");
+    }
+
+    #[test]
+    fn answers() {
+        check("ask11 came11.1 got11.1", "");
+        check("ask11 came11.1 got11.1 got11.1", "answered twice");
+        check("ask11 came11.1 got11.1x", "came to client 99");
+        check("ask11 came11.1 got11.2", "from where it never came");
+        check("got11.1", "nobody asked");
+        check("came11.1", "nobody sent it");
+        check("ask11 got11f", "no file said so");
+        check("ask11r came11.1", "was to be refused");
+    }
+
+    #[test]
+    fn ways() {
+        check("ask11 came11.1b", "not its pool's");
+        check("ask10 came10.1 ask11 came11.1 came11.2 got11.2", "");
+        check("ask10 came10.1 ask11 came11.2 came11.1 got11.2", "");
+        check("ask11 came11.1 came11.2", "from a used connection to a fresh one");
+        check("ask10 came10.1 ask11p came11.1 came11.2", "must not be repeated");
+        check("ask10 came10.1 ask11 came11.1 came11.2 came11.3", "more than twice");
+    }
+
+    #[test]
+    fn log_ins() {
+        check("ask11l came11.1l got11.1 ask12 came12.1", "");
+        check("ask11l came11.1l got11.1 ask21 came21.1", "logged in as client 1");
+        check("ask11l came11.1l got11.1 ask12 came12.2", "is logged in on 1");
+        check("ask21 came21.1 ask11l came11.1l", "on a connection that others had used");
+        check("ask20 came20.1 ask11l came11.1l came11.2l", "shows a log-in and came again");
+    }
+}
