@@ -11,7 +11,7 @@ use crate::net::{BULK_BYTES, Block, Machine, SMALL_BYTES, Socket};
 use super::alarm::Which;
 use super::forward::Exchange;
 use super::stream::{Broken, Took};
-use super::upload::{CHUNK_BACK, CHUNK_FRONT, put_chunk, put_last_chunk};
+use super::upload::{CHUNK_BACK, CHUNK_FRONT, LAST_WORD, put_chunk, put_last_chunk};
 
 /// How large a server's head may be.
 const LIMITS: HeadLimits = HeadLimits {
@@ -395,7 +395,11 @@ async fn receive<M: Machine>(
     body: &Body,
 ) -> Result<(Block, bool), NoAnswer> {
     let (alarm, upstream) = (exchange.alarm, exchange.upstream);
-    alarm.set(Which::Upstream, exchange.timeouts.response_body_idle);
+    let mut patience = exchange.timeouts.response_body_idle;
+    if exchange.progress.request_cut.get() {
+        patience = patience.min(LAST_WORD);
+    }
+    alarm.set(Which::Upstream, patience);
     loop {
         let waited = alarm.until(Which::Upstream, |cx| upstream.poll_readable(cx)).await;
         if waited.is_err() {

@@ -72,6 +72,10 @@ pub(super) struct Progress {
     pub(super) answer_begun: Cell<bool>,
     /// The client has ended its direction.
     pub(super) client_ended: Cell<bool>,
+    /// The client's connection is broken.
+    pub(super) client_gone: Cell<bool>,
+    /// The rest of the request will not come, and the answer has begun.
+    pub(super) request_cut: Cell<bool>,
     /// The client was waited for while its answer, or the rest of its request, was relayed.
     pub(super) waited: Cell<bool>,
     /// How much more of the body is relayed beside a finished answer.
@@ -201,7 +205,7 @@ async fn both_ways<M: Machine>(
             // A server that does not take the rest may have answered already, and a client that
             // has its answer begun may leave the rest of its request away.
             if let Cut::Failure(failure) = cut
-                && !exchange.progress.answer_begun.get()
+                && (exchange.progress.client_gone.get() || !exchange.progress.answer_begun.get())
             {
                 return Poll::Ready(Err(NoAnswer::Failure(failure)));
             }
