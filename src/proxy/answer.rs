@@ -231,6 +231,10 @@ async fn give<M: Machine>(exchange: &Exchange<'_, M>, bytes: &[u8]) -> Result<()
 /// Gives an answer that is whole in one piece, and after which the client may ask again.
 async fn give_whole<M: Machine>(exchange: &Exchange<'_, M>, out: Block) -> Result<(), NoAnswer> {
     let length = out.len();
+    // Behind what the client has not taken yet it may have to wait.
+    if exchange.client.socket().holds_posted() || length > SMALL_BYTES / 2 {
+        exchange.progress.waited.set(true);
+    }
     let patience = (Which::Upstream, exchange.timeouts.client_write_idle);
     let given = exchange.client.give_message(out, exchange.alarm, patience).await;
     note_given(exchange, length, given)

@@ -216,7 +216,7 @@ async fn both_ways<M: Machine>(
     });
     let answered = first.await?;
     let progress = &exchange.progress;
-    progress.waited.set(exchange.taking.has_waited());
+    progress.waited.set(progress.waited.get() || exchange.taking.has_waited());
     if !progress.request_whole.get() && !up_ended && answered.tunnel.is_none() {
         progress.early_left.set(Some(EARLY_ANSWER_BYTES_MAX));
         progress.waited.set(true);
