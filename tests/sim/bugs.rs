@@ -133,7 +133,7 @@ const BUGS: &[Bug] = &[
     ),
     bug(
         "what was said beside a slow client answers the next",
-        "retry",
+        "ahead",
         "src/proxy/forward.rs",
         "!spoke_since()",
         "true",

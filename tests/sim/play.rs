@@ -76,6 +76,11 @@ fn retry() {
 }
 
 #[test]
+fn ahead() {
+    play("ahead");
+}
+
+#[test]
 fn logins() {
     play("logins");
 }

@@ -179,19 +179,28 @@ fn retry(stage: &Stage) {
     let world = std::rc::Rc::clone(&stage.world);
     // What is said in the moment in which a request leaves may be taken for its answer, or for half
     // of one; nobody could tell.
-    let unasked = world.pick(&[0, 1]);
+    let unasked = world.pick(&[0, 2]);
     let temper =
         Temper { dies_idle: 2, silent_later: 6, unasked, thinks: 20 * MS, ..Temper::default() };
     stage.open_servers(temper, move |server| match server.ip().to_string().ends_with(".2") {
         true if world.one_in(4) => Arrival::Fails(libc::ECONNREFUSED),
         _ => Arrival::Accepted,
     });
-    let pipelines = if unasked == 0 { 0 } else { 1 };
+    let pipelines = if unasked == 0 { 0 } else { 3 };
     let taste = Taste { pools: &['a'], groups_max: 8, bodies: 6, pipelines };
     visits(stage, 1 + stage.world.roll(3) as u32, &taste, |visit| {
         // A GET may be sent once more, so nothing of this is to be seen by its client.
         must(visit, |ask| unasked == 0 && ask.is_repeatable());
     });
+}
+
+/// Clients that ask ahead, and servers that speak unasked meanwhile.
+fn ahead(stage: &Stage) {
+    let temper =
+        Temper { dies_idle: 2, silent_later: 6, unasked: 1, thinks: 20 * MS, ..Temper::default() };
+    stage.open_servers(temper, |_| Arrival::Accepted);
+    let taste = Taste { pools: &['a'], groups_max: 8, bodies: 6, pipelines: 1 };
+    visits(stage, 1 + stage.world.roll(3) as u32, &taste, |_| {});
 }
 
 /// Clients that log in on their connections, and others beside them.
@@ -428,6 +437,15 @@ pub(crate) const ALL: &[Scenario] = &[
         own_answers: &[502, 503],
         play: retry,
         sees: &["answered", "died idle", "said unasked", "unasked", "own 503", "came again"],
+        seconds_max: 600,
+    },
+    Scenario {
+        name: "ahead",
+        weather: Weather { latency_max: 2 * MS, ..CALM },
+        files: &[FILE],
+        own_answers: &[502, 503],
+        play: ahead,
+        sees: &["answered", "said unasked", "unasked"],
         seconds_max: 600,
     },
     Scenario {
