@@ -1,8 +1,8 @@
 //! Sockets, the ring, the clock and buffers. Knows nothing else of ours.
 //!
 //! The rest of the program waits through two narrow traits, [`Machine`] and [`Socket`], so that the
-//! order of things can be tested on a simulated machine. [`uring`] is the real one and the only
-//! file that names the runtime.
+//! order of things can be tested on a simulated machine (`tests/sim`). [`uring`] is the real one and
+//! the only file that names the runtime.
 //!
 //! **Readiness, then bytes.** A socket is waited for through the ring (one poll operation per wait,
 //! submitted in batches with everything else) and its bytes are then taken or given by a call that
@@ -64,7 +64,8 @@ pub trait Socket: 'static {
     /// Ready when [`Socket::send`] can go on, or a connect has ended.
     fn poll_writable(&self, cx: &mut Context<'_>) -> Poll<()>;
 
-    /// Takes bytes that are there; 0 is the end.
+    /// Takes bytes that are there; 0 is the end, as the peer said it or as we asked for it: never what
+    /// a break leaves behind of which a sender was told.
     ///
     /// # Errors
     /// `WouldBlock` when there are none yet; else the connection's error.

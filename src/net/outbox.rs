@@ -26,16 +26,39 @@ pub(super) struct Link<S> {
     pub(super) stream: S,
     pub(super) fd: RawFd,
     posted: RefCell<Option<Block>>,
+    /// The kernel has told the connection's error to a sender, and tells it nobody else.
+    broken: Cell<bool>,
 }
 
 impl<S> Link<S> {
     pub(super) fn new(stream: S, fd: RawFd) -> Rc<Self> {
-        Rc::new(Self { stream, fd, posted: RefCell::default() })
+        Rc::new(Self { stream, fd, posted: RefCell::default(), broken: Cell::default() })
     }
 
     /// Whether something was posted that the kernel has not taken yet.
     pub(super) fn holds_posted(&self) -> bool {
         self.posted.borrow().is_some()
+    }
+
+    /// Takes bytes that are there. A reset that a sender was told of looks like the end to whoever
+    /// reads behind it, and is none.
+    #[inline]
+    pub(super) fn take(&self, into: &mut [u8]) -> io::Result<usize> {
+        match sys::take(self.fd, into) {
+            Ok(0) if self.broken.get() => Err(io::ErrorKind::ConnectionReset.into()),
+            taken => taken,
+        }
+    }
+
+    /// Gives bytes behind what was posted.
+    #[inline]
+    pub(super) fn give(&self, bytes: &[u8]) -> io::Result<usize> {
+        sys::give(self.fd, bytes).inspect_err(|error| {
+            // A pipe is broken by us, or by a peer that had ended its own direction before.
+            let ours =
+                matches!(error.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::BrokenPipe);
+            self.broken.set(self.broken.get() || !ours);
+        })
     }
 
     /// Sends what was posted, as far as the kernel takes it.
@@ -45,7 +68,7 @@ impl<S> Link<S> {
     pub(super) fn send_posted(&self) -> io::Result<()> {
         let mut posted = self.posted.borrow_mut();
         while let Some(block) = &mut *posted {
-            match sys::give(self.fd, block.filled()) {
+            match self.give(block.filled()) {
                 Ok(count) => {
                     block.consume(count);
                     if block.is_empty() {
@@ -123,8 +146,12 @@ impl<S> Outbox<S> {
 #[cfg(test)]
 mod tests {
     use std::io::Read;
+    use std::net::{TcpListener, TcpStream};
     use std::os::fd::AsRawFd;
     use std::os::unix::net::UnixStream;
+    use std::time::Duration;
+
+    use socket2::SockRef;
 
     use super::*;
 
@@ -196,6 +223,41 @@ mod tests {
         outbox.post(&link, message(b"lost"));
         assert!(end_turn(&outbox).is_empty() && !link.holds_posted());
         assert_eq!((&link.stream).read(&mut [0; 1]).unwrap(), 0);
+    }
+
+    /// A TCP link whose peer has reset it, behind its own end if it `ended` first; and what a sender
+    /// is told. The peer's word is awaited by asking again.
+    fn reset_link(ended: bool) -> (Rc<Link<TcpStream>>, io::ErrorKind) {
+        let listener = TcpListener::bind(("127.0.0.1", 0)).unwrap();
+        let ours = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
+        ours.set_nonblocking(true).unwrap();
+        let (peer, _) = listener.accept().unwrap();
+        let fd = ours.as_raw_fd();
+        let link = Link::new(ours, fd);
+        if ended {
+            peer.shutdown(std::net::Shutdown::Write).unwrap();
+            while !sys::has_ended(fd) {}
+        }
+        SockRef::from(&peer).set_linger(Some(Duration::ZERO)).unwrap();
+        drop(peer);
+        loop {
+            if let Err(error) = link.give(b"x") {
+                return (link, error.kind());
+            }
+        }
+    }
+
+    /// The kernel tells an error once. If the sender has it, the reader is not to take what came for
+    /// all there is.
+    #[test]
+    fn a_reset_is_no_end_also_if_a_sender_was_told() {
+        let (link, told) = reset_link(false);
+        assert_eq!(told, io::ErrorKind::ConnectionReset);
+        assert_eq!((&link.stream).read(&mut [0; 1]).unwrap(), 0, "the kernel says that it ended");
+        assert_eq!(link.take(&mut [0; 1]).unwrap_err().kind(), io::ErrorKind::ConnectionReset);
+        let (link, told) = reset_link(true);
+        assert_eq!(told, io::ErrorKind::BrokenPipe);
+        assert_eq!(link.take(&mut [0; 1]).unwrap(), 0, "it had ended before");
     }
 
     #[test]

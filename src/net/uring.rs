@@ -264,7 +264,7 @@ impl Socket for UringSocket {
 
     #[inline]
     fn recv(&self, into: &mut [u8]) -> io::Result<usize> {
-        sys::take(self.link.fd, into)
+        self.link.take(into)
     }
 
     #[inline]
@@ -272,7 +272,7 @@ impl Socket for UringSocket {
         if self.link.holds_posted() {
             self.link.send_posted()?;
         }
-        sys::give(self.link.fd, bytes)
+        self.link.give(bytes)
     }
 
     fn post(&self, message: Block) {

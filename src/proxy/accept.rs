@@ -11,7 +11,7 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 
 use crate::exchange::{Failure, ProxyFault};
-use crate::net::{Acceptor, Block, Listening, Machine, Reserved, Ring, Socket, UringSocket};
+use crate::net::{Acceptor, Block, Listening, Machine, Reserved, Ring, Socket};
 use crate::observe::{Counters, Notices};
 use crate::site::Listener;
 use crate::tls::Presented;
@@ -165,10 +165,20 @@ fn accept_waiting(
     true
 }
 
-fn begin(
-    worker: &Rc<Worker<Ring>>,
+/// Serves a client whose connection stands, whoever accepted it, as one of the Listener at `door`.
+pub fn serve_accepted<M: Machine>(
+    worker: &Rc<Worker<M>>,
     door: DoorId,
-    socket: UringSocket,
+    socket: M::Socket,
+    peer: SocketAddr,
+) {
+    begin(worker, door, socket, peer, None);
+}
+
+fn begin<M: Machine>(
+    worker: &Rc<Worker<M>>,
+    door: DoorId,
+    socket: M::Socket,
     peer: SocketAddr,
     spare: Option<Spare>,
 ) {

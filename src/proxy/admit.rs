@@ -104,6 +104,14 @@ impl Crowd {
         self.handshakes.load(Ordering::Relaxed)
     }
 
+    /// Nobody is connected, is being told that there is no place, or shakes hands.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        let counts = [&self.clients, &self.told, &self.handshakes];
+        counts.iter().all(|count| count.load(Ordering::Relaxed) == 0)
+            && self.shards.iter().all(|shard| shard.lock().is_empty())
+    }
+
     fn shard(&self, household: Household) -> &Shard {
         let index = self.hasher.hash_one(household) as usize % SHARDS;
         &self.shards[index]

@@ -62,6 +62,11 @@ impl Alarms {
                 earliest = earliest.min(due);
             } else if let Some(waker) = slot.waker.take() {
                 waker.wake();
+                // If it does not wait for the one that passed, the other is still to come.
+                let other = slot.due[0].max(slot.due[1]);
+                if other > now {
+                    earliest = earliest.min(other);
+                }
             } else {
                 // Woken before, or about to look by itself.
                 earliest = earliest.min(now + Ticks::LENGTH);
@@ -176,6 +181,9 @@ impl Drop for Alarm {
 #[cfg(test)]
 mod tests {
     use std::pin::pin;
+    use std::sync::Arc;
+    use std::sync::atomic::{AtomicBool, Ordering};
+    use std::task::Wake;
 
     use super::*;
 
@@ -198,6 +206,36 @@ mod tests {
         }
         alarm.clear(Which::Client);
         assert_eq!(wait(&alarm, Which::Client), Poll::Pending);
+    }
+
+    struct Woken(AtomicBool);
+
+    impl Wake for Woken {
+        fn wake(self: Arc<Self>) {
+            self.0.store(true, Ordering::Relaxed);
+        }
+    }
+
+    /// A deadline that nobody waits for passes, and then the one that is waited for; nobody else
+    /// sets any.
+    #[test]
+    fn a_deadline_is_not_forgotten_over_the_other() {
+        let alarms = Rc::new(Alarms::default());
+        let alarm = alarms.open();
+        alarm.set(Which::Client, Duration::from_millis(100));
+        alarm.set(Which::Upstream, Duration::from_millis(200));
+        let woken = Arc::new(Woken(AtomicBool::new(false)));
+        let waker = Waker::from(Arc::clone(&woken));
+        let mut story = pin!(alarm.until::<()>(Which::Upstream, |_| Poll::Pending));
+        for (at, wakes, passed) in [(100, false, false), (150, true, false), (250, true, true)] {
+            if at == 100 {
+                assert!(story.as_mut().poll(&mut Context::from_waker(&waker)).is_pending());
+            }
+            alarms.tick(Moment(at * 1_000_000));
+            assert_eq!(woken.0.swap(false, Ordering::Relaxed), wakes, "after {at} ms");
+            let polled = story.as_mut().poll(&mut Context::from_waker(&waker));
+            assert_eq!(polled.is_ready(), passed, "after {at} ms");
+        }
     }
 
     #[test]

@@ -6,12 +6,12 @@ use crate::http::{
     AnswerPolicy, Chunked, Framing, HeadLimits, Malformed, OutgoingBody, Parsed, ResponseFacts,
     ResponseTo, Slots, Version, chunk_size_line, may_decide, parse_response, write_response_with,
 };
-use crate::net::{Block, Machine, Socket};
+use crate::net::{Block, Machine, SMALL_BYTES, Socket};
 
 use super::alarm::Which;
 use super::forward::Exchange;
 use super::stream::{Broken, Took};
-use super::upload::{CHUNK_BACK, CHUNK_FRONT, put_chunk, put_last_chunk};
+use super::upload::{CHUNK_BACK, CHUNK_FRONT, LAST_WORD, put_chunk, put_last_chunk};
 
 /// How large a server's head may be.
 pub(super) const LIMITS: HeadLimits = HeadLimits {
@@ -247,6 +247,10 @@ async fn give<M: Machine>(exchange: &Exchange<'_, M>, bytes: &[u8]) -> Result<()
 /// for that.
 fn post<M: Machine>(exchange: &Exchange<'_, M>, out: &mut Block) -> Result<bool, NoAnswer> {
     let length = out.len();
+    // Behind what the client has not taken yet it may have to wait.
+    if exchange.client.socket().holds_posted() || length > SMALL_BYTES / 2 {
+        exchange.progress.waited.set(true);
+    }
     let posted = exchange.client.post(out).map_err(no_taker)?;
     if posted {
         note_given(exchange, length);
@@ -416,7 +420,11 @@ async fn receive<M: Machine>(
     body: &Body,
 ) -> Result<(Block, bool), NoAnswer> {
     let (alarm, upstream) = (exchange.alarm, exchange.upstream);
-    alarm.set(Which::Upstream, exchange.timeouts.response_body_idle);
+    let mut patience = exchange.timeouts.response_body_idle;
+    if exchange.progress.request_cut.get() {
+        patience = patience.min(LAST_WORD);
+    }
+    alarm.set(Which::Upstream, patience);
     loop {
         let waited = alarm.until(Which::Upstream, |cx| upstream.poll_readable(cx)).await;
         if waited.is_err() {

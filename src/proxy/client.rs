@@ -7,7 +7,7 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 
 use crate::exchange::{ClientFault, Failure, UpstreamFault};
-use crate::http::may_decide;
+use crate::http::{RequestFacts, may_decide};
 use crate::net::{Block, Machine, Moment, Socket};
 use crate::observe::Record;
 use crate::site::ErrorsId;
@@ -123,7 +123,7 @@ impl<M: Machine> Client<M> {
                 Ok(Judged::Forward(plan)) => forward(self, plan).await,
                 Ok(Judged::Reply(answer)) => reply(self, answer).await,
                 Ok(Judged::Malformed(failure, record, begun)) => {
-                    self.answer_failure(failure, record, begun).await
+                    self.answer_failure(failure, (record, begun), None).await
                 }
                 Ok(Judged::NeedMore) | Err(NoHead::Ended) => After::Close,
                 Err(NoHead::Slow) => self.answer_slow_head().await,
@@ -224,18 +224,19 @@ impl<M: Machine> Client<M> {
     async fn answer_slow_head(&mut self) -> After {
         let begun = self.worker.machine.now();
         let record = self.open_record(begun);
-        self.answer_failure(Failure::Client(ClientFault::SlowHead), record, begun).await
+        let failure = Failure::Client(ClientFault::SlowHead);
+        self.answer_failure(failure, (record, begun), None).await
     }
 
-    /// Answers what is no request that could be gone on with.
+    /// Answers what is no request that could be gone on with; `request` is what is known of it.
     pub(super) async fn answer_failure(
         &mut self,
         failure: Failure,
-        mut record: Box<Record>,
-        begun: Moment,
+        (mut record, begun): (Box<Record>, Moment),
+        request: Option<&RequestFacts>,
     ) -> After {
         let view = self.worker.view();
-        let whose = (None, view.config.errors(ErrorsId::GLOBAL));
+        let whose = (request, view.config.errors(ErrorsId::GLOBAL));
         let (sent, after) = tell_failure(self, failure, whose, record.id, false).await;
         record.failure = Some((failure.word(), failure.party()));
         record.status = failure.status();
@@ -255,13 +256,13 @@ impl<M: Machine> Client<M> {
     }
 
     async fn refuse(&mut self, judged: Judged, failure: Failure) -> After {
-        let (record, begun) = match judged {
-            Judged::Forward(plan) => (plan.record, plan.begun),
-            Judged::Reply(answer) => (answer.record, answer.begun),
-            Judged::Malformed(_, record, begun) => (record, begun),
+        let (record, begun, request) = match judged {
+            Judged::Forward(plan) => (plan.record, plan.begun, Some(plan.request)),
+            Judged::Reply(answer) => (answer.record, answer.begun, Some(answer.request)),
+            Judged::Malformed(_, record, begun) => (record, begun, None),
             Judged::NeedMore => return After::Close,
         };
-        self.answer_failure(failure, record, begun).await
+        self.answer_failure(failure, (record, begun), request.as_ref()).await
     }
 
     /// A record of this client that begins at `begun`.

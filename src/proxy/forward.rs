@@ -14,7 +14,7 @@ use crate::exchange::{
     ClientFault, Ending, Failure, Sent, Settled, UpstreamFault, may_retry, settle,
 };
 use crate::http::{Credential, Framing, RequestFacts};
-use crate::net::{Block, Machine, Moment};
+use crate::net::{Block, Machine, Moment, Socket};
 use crate::observe::Text;
 use crate::pool::settings::Timeouts;
 
@@ -72,6 +72,12 @@ pub(super) struct Progress {
     pub(super) answer_begun: Cell<bool>,
     /// The client has ended its direction.
     pub(super) client_ended: Cell<bool>,
+    /// The client's connection is broken.
+    pub(super) client_gone: Cell<bool>,
+    /// The rest of the request will not come, and the answer has begun.
+    pub(super) request_cut: Cell<bool>,
+    /// The client was waited for while its answer, or the rest of its request, was relayed.
+    pub(super) waited: Cell<bool>,
     /// How much more of the body is relayed beside a finished answer.
     pub(super) early_left: Cell<Option<u64>>,
     pub(super) bytes_in: Cell<u64>,
@@ -221,7 +227,7 @@ async fn both_ways<M: Machine>(
             // A server that does not take the rest may have answered already, and a client that
             // has its answer begun may leave the rest of its request away.
             if let Cut::Failure(failure) = cut
-                && !exchange.progress.answer_begun.get()
+                && (exchange.progress.client_gone.get() || !exchange.progress.answer_begun.get())
             {
                 return Poll::Ready(Err(NoAnswer::Failure(failure)));
             }
@@ -232,8 +238,10 @@ async fn both_ways<M: Machine>(
     });
     let answered = first.await?;
     let progress = &exchange.progress;
+    progress.waited.set(progress.waited.get() || exchange.taking.has_waited());
     if !progress.request_whole.get() && !up_ended && answered.tunnel.is_none() {
         progress.early_left.set(Some(EARLY_ANSWER_BYTES_MAX));
+        progress.waited.set(true);
         rest_of_request(exchange, up).await;
     }
     Ok(answered)
@@ -276,7 +284,10 @@ async fn finish<M: Machine>(
     progress: &Progress,
 ) -> After {
     let request_whole = progress.request_whole.get();
-    let nothing_extra = answered.nothing_extra && !lease.stream.holds_bytes();
+    // What the server says while a slow client takes its answer would seem to answer the next
+    // request. Where nobody was waited for there was no time for it.
+    let spoke_since = || progress.waited.get() && lease.stream.socket().has_news();
+    let nothing_extra = answered.nothing_extra && !lease.stream.holds_bytes() && !spoke_since();
     let ending = Ending { request_whole, nothing_extra, pinned };
     let keep = answered.keep_client && request_whole;
     let keep = match settle(&plan.request, &answered.facts, ending) {

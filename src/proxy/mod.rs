@@ -25,7 +25,7 @@ mod upload;
 mod visit;
 mod worker;
 
-pub use accept::{caught, serve_listener};
+pub use accept::{caught, serve_accepted, serve_listener};
 pub use admit::Crowd;
 pub use kept::{DoorId, Kept};
 pub use live::{Live, LivePool, LiveServer, ServerTls};

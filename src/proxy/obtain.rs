@@ -245,6 +245,8 @@ async fn connect<M: Machine>(
         dialled = worker.machine.dial(&server.dial);
     }
     let socket = dialled.map_err(|error| dial_failure(&error))?;
+    // The head has come, and nothing is due from the client meanwhile.
+    alarm.clear(Which::Client);
     alarm.set(Which::Upstream, plan.timeouts().connect);
     let connected = alarm.until(Which::Upstream, |cx| socket.poll_writable(cx)).await;
     connected.map_err(|_| Failure::Upstream(UpstreamFault::SlowConnect))?;

@@ -39,6 +39,8 @@ pub(super) struct Pace {
     moved: Cell<u64>,
     /// Nanoseconds.
     waited: Cell<u64>,
+    /// Also for less than a tick.
+    has_waited: Cell<bool>,
     /// The last two.
     marks: Cell<[Mark; 2]>,
     piece: Cell<usize>,
@@ -51,6 +53,7 @@ impl Pace {
             least,
             moved: Cell::default(),
             waited: Cell::default(),
+            has_waited: Cell::default(),
             marks: Cell::default(),
             piece,
         }
@@ -66,6 +69,7 @@ impl Pace {
     #[inline]
     pub(super) fn wait(&self, from: Moment, now: Moment) {
         let waited = now.since(from);
+        self.has_waited.set(true);
         self.waited.set(self.waited.get() + waited);
         if waited > 0 {
             self.piece.set((self.piece.get() / 4).max(LEAST_PIECE_BYTES));
@@ -89,6 +93,11 @@ impl Pace {
     #[inline]
     pub(super) fn piece(&self) -> usize {
         self.piece.get()
+    }
+
+    /// Whether it was waited for the client at all.
+    pub(super) fn has_waited(&self) -> bool {
+        self.has_waited.get()
     }
 
     /// The nanoseconds of waiting at which the client is judged next.

@@ -19,7 +19,7 @@ const HALF_CLOSED_GRACE: Duration = Duration::from_secs(2);
 const AHEAD_BYTES_MAX: usize = SMALL_BYTES - 1024;
 
 /// A server that takes no more of a request has this long to say why.
-const LAST_WORD: Duration = Duration::from_secs(5);
+pub(super) const LAST_WORD: Duration = Duration::from_secs(5);
 
 /// Room that a chunk's size line needs in front of its data.
 pub(super) const CHUNK_FRONT: usize = 18;
@@ -51,8 +51,14 @@ pub(super) async fn upload<M: Machine>(
     inbox: &mut Option<Block>,
 ) -> Cut {
     if let Err(cut) = send_request(exchange, head, inbox).await {
-        if matches!(cut, Cut::ServerStopped) && !exchange.progress.answer_begun.get() {
-            exchange.alarm.set(Which::Upstream, LAST_WORD);
+        match (&cut, exchange.progress.answer_begun.get()) {
+            (Cut::ServerStopped, false) => exchange.alarm.set(Which::Upstream, LAST_WORD),
+            // A server that waits for the rest before it goes on would wait for ever.
+            (Cut::Failure(_), true) => {
+                exchange.progress.request_cut.set(true);
+                exchange.alarm.set_no_later(Which::Upstream, LAST_WORD);
+            }
+            _ => {}
         }
         return cut;
     }
@@ -171,7 +177,8 @@ async fn receive<M: Machine>(exchange: &Exchange<'_, M>, body: &Body) -> Result<
                 return Ok(block);
             }
             Ok(Took::Nothing) => {}
-            Ok(Took::End) | Err(_) => return Err(ClientFault::Left.into()),
+            Ok(Took::End) => return Err(ClientFault::Left.into()),
+            Err(_) => return Err(gone(exchange)),
         }
     }
 }
@@ -341,7 +348,13 @@ async fn watch<M: Machine>(exchange: &Exchange<'_, M>, inbox: &mut Option<Block>
                 }
                 return pending().await;
             }
-            Err(_) => return ClientFault::Left.into(),
+            Err(_) => return gone(exchange),
         }
     }
+}
+
+/// The client's connection broke, so nobody takes an answer either.
+fn gone<M: Machine>(exchange: &Exchange<'_, M>) -> Cut {
+    exchange.progress.client_gone.set(true);
+    ClientFault::Left.into()
 }
