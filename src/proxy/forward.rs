@@ -178,7 +178,8 @@ async fn attempt<M: Machine>(
             let ago = Duration::from_nanos(client.worker.alarms.now().since(written));
             if may_retry(&plan.request, sent(ago)) {
                 Attempt::Again
-            } else if pinned {
+            } else if exchange.owned {
+                // Also the first of a log-in: its client must not take the next connection for it.
                 Attempt::Failed(Failure::Upstream(UpstreamFault::PinLost))
             } else {
                 Attempt::Failed(Failure::Upstream(UpstreamFault::ClosedBeforeHead))

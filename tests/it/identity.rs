@@ -155,6 +155,21 @@ fn a_log_in_that_ends_under_a_request_ends_the_client_without_an_answer() {
     }
 }
 
+/// Also the first request of a log-in: an answer of ours would let the client go on elsewhere.
+#[test]
+fn a_log_in_that_ends_under_its_first_request_ends_the_client_without_an_answer() {
+    let (origin, gatehouse) = publish();
+    let mut user = gatehouse.client();
+    user.send(get("/", "NTLM x"));
+    let mut own = origin.accept();
+    own.expect(get("/", "NTLM x"));
+    drop(own);
+    user.expect_end();
+    origin.expect_nobody();
+    let record = &gatehouse.records(1)[0];
+    assert_eq!(record["failure"], "pin_lost", "{record}");
+}
+
 /// The server says itself that it closes: the log-in is gone, and the client has to notice.
 #[test]
 fn a_server_that_closes_a_log_in_closes_the_client() {
