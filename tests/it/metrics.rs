@@ -276,6 +276,21 @@ fn the_page_follows_the_file() {
 }
 
 #[test]
+fn the_page_is_at_the_adapter_that_the_file_names() {
+    let port = free_port();
+    let text = site("a", "a.test")
+        + "[adapter.management]\naddresses = [\"127.0.0.3\"]\n[adapter.internal]\naddresses = [\"127.0.0.2\"]\n";
+    let open = |last: u8| {
+        TcpStream::connect(std::net::SocketAddr::from(([127, 0, 0, last], port))).is_ok()
+    };
+    let gatehouse = Gatehouse::start(Folder::new(), &(text.clone() + &admin(port)));
+    assert_eq!([open(1), open(2), open(3)], [false, true, false]);
+    gatehouse.change(&(text + &admin(port).replace("internal", "management")));
+    until("the other adapter", || open(3).then_some(()));
+    assert_eq!([open(1), open(2)], [false, false]);
+}
+
+#[test]
 fn while_the_process_ends_it_is_not_healthy() {
     let (origin, port) = (Origin::new(), free_port());
     let mut gatehouse = Gatehouse::publish(&[origin.port()], &admin(port));
