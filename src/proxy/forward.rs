@@ -167,14 +167,14 @@ async fn attempt<M: Machine>(
     };
     let attempt = match both_ways(&exchange, &mut plan.head, &mut inbox).await {
         Ok(answered) => Attempt::Answered(answered),
-        Err(NoAnswer::Nothing) => {
+        Err(NoAnswer::Nothing(fault)) => {
             let ago = Duration::from_nanos(client.worker.alarms.now().since(written));
             if may_retry(&plan.request, sent(ago)) {
                 Attempt::Again
             } else if pinned {
                 Attempt::Failed(Failure::Upstream(UpstreamFault::PinLost))
             } else {
-                Attempt::Failed(Failure::Upstream(UpstreamFault::ClosedBeforeHead))
+                Attempt::Failed(Failure::Upstream(fault))
             }
         }
         Err(NoAnswer::Failure(failure)) => Attempt::Failed(failure),
