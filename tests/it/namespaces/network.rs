@@ -37,24 +37,24 @@ const WITHOUT: &str = "GATEHOUSE_WITHOUT_NAMESPACES";
 const OUTSIDE_LINES: &str = "\
     link set lo up
     link set eth0 up
-    addr add 203.0.113.1/24 dev eth0
-    addr add 203.0.113.2/24 dev eth0
-    addr add 2001:db8:1::1/64 dev eth0 nodad
-    addr add 192.168.10.11/32 dev lo
-    addr add fd10::11/128 dev lo nodad
-    route add 172.25.33.0/24 via 203.0.113.10
-    route add fd25::/64 via 2001:db8:1::10";
+    addr replace 203.0.113.1/24 dev eth0
+    addr replace 203.0.113.2/24 dev eth0
+    addr replace 2001:db8:1::1/64 dev eth0 nodad
+    addr replace 192.168.10.11/32 dev lo
+    addr replace fd10::11/128 dev lo nodad
+    route replace 172.25.33.0/24 via 203.0.113.10
+    route replace fd25::/64 via 2001:db8:1::10";
 
 const INSIDE_LINES: &str = "\
     link set lo up
     link set eth0 up
-    addr add 172.25.33.1/24 dev eth0
-    addr add 172.25.33.2/24 dev eth0
-    addr add fd25::1/64 dev eth0 nodad
-    addr add 192.168.10.11/32 dev lo
-    addr add fd10::11/128 dev lo nodad
-    route add default via 172.25.33.40
-    route add default via fd25::40";
+    addr replace 172.25.33.1/24 dev eth0
+    addr replace 172.25.33.2/24 dev eth0
+    addr replace fd25::1/64 dev eth0 nodad
+    addr replace 192.168.10.11/32 dev lo
+    addr replace fd10::11/128 dev lo nodad
+    route replace default via 172.25.33.40
+    route replace default via fd25::40";
 
 /// What the appliance gives the external adapter, also when it comes back.
 pub(super) const EXTERNAL_LINES: &str = "\
@@ -235,18 +235,35 @@ impl Network {
                  outside of containers that forbid it, or leave these out by {WITHOUT}=1"
             )
         });
-        the_box.ip(&format!(
-            "link add ext0 type veth peer name eth0 netns {}\n\
-             link add int0 type veth peer name eth0 netns {}\n\
-             link set lo up\nlink set ext0 up\nlink set int0 up",
-            outside.path(),
-            inside.path()
-        ));
-        outside.ip(OUTSIDE_LINES);
-        inside.ip(INSIDE_LINES);
+        the_box.ip("link set lo up");
+        let network = Self { outside, the_box, inside };
+        network.connect(&network.outside, "ext0", OUTSIDE_LINES);
+        network.connect(&network.inside, "int0", INSIDE_LINES);
         // As other machines do, it says for the server's address nothing on a cable without it.
-        inside.set("net.ipv4.conf.all.arp_ignore", "1").unwrap();
-        Some(Self { outside, the_box, inside })
+        network.inside.set("net.ipv4.conf.all.arp_ignore", "1").unwrap();
+        Some(network)
+    }
+
+    /// A cable from the box's adapter to another machine, which has these addresses and routes.
+    #[track_caller]
+    fn connect(&self, to: &Host, device: &str, lines: &str) {
+        let cable = format!("type veth peer name eth0 netns {}", to.path());
+        self.the_box.ip(&format!("link add {device} {cable}\nlink set {device} up"));
+        to.ip(lines);
+    }
+
+    /// The external adapter, after it was taken out.
+    #[track_caller]
+    pub(super) fn plug_in_external(&self) {
+        self.connect(&self.outside, "ext0", OUTSIDE_LINES);
+        self.the_box.ip(EXTERNAL_LINES);
+    }
+
+    /// The internal adapter, after it was taken out.
+    #[track_caller]
+    pub(super) fn plug_in_internal(&self) {
+        self.connect(&self.inside, "int0", INSIDE_LINES);
+        self.the_box.ip(INTERNAL_LINES);
     }
 
     /// Starts the proxy on the box.
@@ -299,6 +316,16 @@ impl Network {
         let about: Vec<_> = seen.iter().filter(|packet| packet.is_about(address)).collect();
         assert!(about.is_empty(), "{about:?}");
     }
+}
+
+/// Tells a story for IPv4 and for IPv6, side by side, since most of it is waiting.
+#[track_caller]
+pub(super) fn for_both(story: impl Fn(usize) + Sync) {
+    std::thread::scope(|scope| {
+        let other = scope.spawn(|| story(1));
+        story(0);
+        other.join().unwrap();
+    });
 }
 
 pub(super) fn at(address: &str, port: u16) -> SocketAddr {

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::network::{
-    Bound, EXTERNAL, EXTERNAL_LINES, INTERNAL, INTERNAL_LINES, Network, SERVER, at,
+    Bound, EXTERNAL, EXTERNAL_LINES, INTERNAL, INTERNAL_LINES, Network, SERVER, at, for_both,
 };
 use crate::rig::{End, Gatehouse, Origin, Wire, named_at, until};
 
@@ -107,11 +107,11 @@ fn a_silent_client_outlives_an_adapter_that_is_away_for_a_moment() {
 
 /// Takes something of the internal adapter away and gives it back.
 #[track_caller]
-fn check_internal(family: usize, bound: Bound, away: &str) {
+fn check_internal(family: usize, away: &str) {
     let Some(network) = Network::new() else { return };
     let server = SERVER[family];
     let origin = network.inside.run(|| Origin::at(at(server, 0)));
-    let gatehouse = network.start(bound, &pool(server, origin.port()));
+    let gatehouse = network.start(Bound::ToDevices, &pool(server, origin.port()));
     let [mut poll, mut other] = [(); 2].map(|()| network.client(&gatehouse));
     poll.send(ASKED);
     let mut polled = origin.accept();
@@ -155,17 +155,13 @@ fn check_internal(family: usize, bound: Bound, away: &str) {
 /// Requests under way, idle connections and new ones: all end with a word, none hangs.
 #[test]
 fn requests_fail_with_a_word_while_the_internal_adapter_is_down_and_reach_servers_afterwards() {
-    for family in [0, 1] {
-        check_internal(family, Bound::ToDevices, "link set int0 down");
-    }
+    for_both(|family| check_internal(family, "link set int0 down"));
 }
 
 #[test]
 fn requests_fail_with_a_word_while_the_internal_address_is_gone_and_reach_servers_afterwards() {
     let away = ["addr del 172.25.33.40/24 dev int0", "addr del fd25::40/64 dev int0"];
-    for (family, away) in away.into_iter().enumerate() {
-        check_internal(family, Bound::ToDevices, away);
-    }
+    for_both(|family| check_internal(family, away[family]));
 }
 
 /// Who is logged in over a connection that is dead is told so by the end of his own, whether he
@@ -190,4 +186,34 @@ fn users_who_are_logged_in_do_not_hang_when_the_internal_adapter_goes_down() {
     assert_eq!(busy.expect_end(), End::Closed);
     assert_eq!(silent.expect_end(), End::Closed);
     assert_eq!(gatehouse.records(3)[2]["failure"], "pin_lost");
+}
+
+/// A driver that is loaded again, a card that is pulled, a bond or VLAN that is made again: the
+/// adapter has its old name, and is another one to the kernel.
+#[test]
+fn clients_are_answered_again_when_the_external_adapter_was_taken_out_and_put_in() {
+    let Some(network) = Network::new() else { return };
+    let port = network.inside.run(|| named_at("a", at(SERVER[0], 0)));
+    let gatehouse = network.start(Bound::ToDevices, &pool(SERVER[0], port));
+    expect_answered(&network, &gatehouse);
+    network.the_box.ip("link del ext0");
+    network.plug_in_external();
+    expect_answered(&network, &gatehouse);
+    assert_eq!(status(&network, &gatehouse), 200);
+}
+
+#[test]
+fn servers_are_asked_again_when_the_internal_adapter_was_taken_out_and_put_in() {
+    let Some(network) = Network::new() else { return };
+    let port = network.inside.run(|| named_at("a", at(SERVER[0], 0)));
+    let gatehouse = network.start(Bound::ToDevices, &pool(SERVER[0], port));
+    assert_eq!(status(&network, &gatehouse), 200);
+    network.the_box.ip("link del int0");
+    // An idle connection that nobody ends may be tried first.
+    for record in 0..2 {
+        assert_eq!(status(&network, &gatehouse), 503);
+        assert_eq!(gatehouse.records(record + 2)[record + 1]["failure"], "upstream_unreachable");
+    }
+    network.plug_in_internal();
+    until("an answer", || (status(&network, &gatehouse) == 200).then_some(()));
 }

@@ -2,7 +2,7 @@
 
 use std::net::IpAddr;
 
-use super::network::{Bound, INTERNAL, Network, ROUTES, SERVER, at};
+use super::network::{Bound, INTERNAL, Network, ROUTES, SERVER, at, for_both};
 use crate::rig::name_server::{NameServer, gives};
 use crate::rig::reply::{Reply, reply};
 use crate::rig::{Gatehouse, Origin, free_port, named_at, until};
@@ -32,7 +32,7 @@ fn exchange(network: &Network, gatehouse: &Gatehouse, origin: &Origin) -> IpAddr
 /// nobody is asked, though the default route leads to somebody who has its address.
 #[test]
 fn servers_are_asked_and_probed_by_the_internal_adapter_only() {
-    for family in [0, 1] {
+    for_both(|family| {
         let Some(network) = Network::new() else { return };
         let (server, internal) = (SERVER[family], INTERNAL[family]);
         let origin = network.inside.run(|| Origin::at(at(server, 0)));
@@ -46,12 +46,13 @@ fn servers_are_asked_and_probed_by_the_internal_adapter_only() {
 
         let text = format!(
             "[pool.origin]\nservers = [\"{}\"]\n{SOON}\
-             [pool.origin.probe]\ntcp = {probed}\nevery = \"1s\"\ntimeout = \"500ms\"\n",
+             [pool.origin.probe]\ntcp = {probed}\nevery = \"500ms\"\n\
+             timeout = \"300ms\"\nfall = 2\nrise = 1\n",
             at(server, origin.port())
         );
         let mut eye = network.outside.watch();
         let gatehouse = network.start(Bound::ToDevices, &text);
-        gatehouse.expect_said("3 probes in a row failed");
+        gatehouse.expect_said("2 probes in a row failed");
         let mut client = network.client(&gatehouse);
         client.send(ASKED);
         let status = client.answer().status();
@@ -73,14 +74,14 @@ fn servers_are_asked_and_probed_by_the_internal_adapter_only() {
         }
         outside.expect_nobody();
         probed_outside.expect_nobody();
-    }
+    });
 }
 
 /// By address alone the kernel's routes decide: where the server's is missing, the request goes to
 /// whoever has its address outside. Nothing of ours can hold that; `interface` does.
 #[test]
 fn by_address_alone_a_missing_route_leads_outside() {
-    for family in [0, 1] {
+    for_both(|family| {
         let Some(network) = Network::new() else { return };
         let server = SERVER[family];
         let origin = network.inside.run(|| Origin::at(at(server, 0)));
@@ -95,13 +96,13 @@ fn by_address_alone_a_missing_route_leads_outside() {
         exchange(&network, &gatehouse, &outside);
         let seen = network.seen_by(&mut eye);
         assert!(seen.iter().any(|packet| packet.is_about(server)), "the eye sees: {seen:?}");
-    }
+    });
 }
 
 /// Names too: by UDP and by TCP, and where the route is missing they are not asked at all.
 #[test]
 fn name_servers_are_asked_by_the_internal_adapter_only() {
-    for family in [0, 1] {
+    for_both(|family| {
         let Some(network) = Network::new() else { return };
         let (address, internal) = (SERVER[family], INTERNAL[family]);
         let port = free_port();
@@ -139,5 +140,5 @@ fn name_servers_are_asked_by_the_internal_adapter_only() {
             (names.questions() > asked).then_some(())
         });
         exchange(&network, &gatehouse, &origin);
-    }
+    });
 }
