@@ -197,8 +197,13 @@ fn clients_are_answered_again_when_the_external_adapter_was_taken_out_and_put_in
     let gatehouse = network.start(Bound::ToDevices, &pool(SERVER[0], port));
     expect_answered(&network, &gatehouse);
     network.the_box.ip("link del ext0");
+    gatehouse.expect_said(&format!(
+        "no clients are accepted at 203.0.113.10:{}: there is no network adapter ext0",
+        gatehouse.http
+    ));
     network.plug_in_external();
     expect_answered(&network, &gatehouse);
+    gatehouse.expect_said("the adapter ext0 is back");
     assert_eq!(status(&network, &gatehouse), 200);
 }
 
@@ -206,7 +211,14 @@ fn clients_are_answered_again_when_the_external_adapter_was_taken_out_and_put_in
 fn servers_are_asked_again_when_the_internal_adapter_was_taken_out_and_put_in() {
     let Some(network) = Network::new() else { return };
     let port = network.inside.run(|| named_at("a", at(SERVER[0], 0)));
-    let gatehouse = network.start(Bound::ToDevices, &pool(SERVER[0], port));
+    let admin = "[admin]\nsocket = \"./admin.sock\"\nadapter = \"internal\"\nport = 9443\n";
+    let gatehouse = network.start(Bound::ToDevices, &(pool(SERVER[0], port) + admin));
+    let expect_page = || {
+        until("the page for administrators", || {
+            network.inside.connect_within(at(INTERNAL[0], 9443), TRY).ok()
+        });
+    };
+    expect_page();
     assert_eq!(status(&network, &gatehouse), 200);
     network.the_box.ip("link del int0");
     // An idle connection that nobody ends may be tried first.
@@ -216,4 +228,5 @@ fn servers_are_asked_again_when_the_internal_adapter_was_taken_out_and_put_in() 
     }
     network.plug_in_internal();
     until("an answer", || (status(&network, &gatehouse) == 200).then_some(()));
+    expect_page();
 }
