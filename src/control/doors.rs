@@ -44,6 +44,8 @@ struct Door {
     /// The number of its Listener.
     listener: Arc<AtomicU32>,
     sockets: Vec<Socket>,
+    /// Its adapter is gone, and that was said.
+    cut_off: bool,
 }
 
 #[derive(Debug)]
@@ -160,6 +162,37 @@ impl Doors {
         }
     }
 
+    /// Sockets follow their adapters, which may be taken out and put in, or made again. Says so.
+    pub(super) fn follow(&mut self) {
+        for (place, door) in &mut self.open {
+            let Place { address, interface: Some(interface) } = place else { continue };
+            let mut followed = Ok(false);
+            for socket in &door.sockets {
+                match socket.listening.follow(interface) {
+                    Ok(new) => followed = followed.map(|before| before || new),
+                    Err(error) => followed = Err(error),
+                }
+            }
+            match followed {
+                Ok(false) => {}
+                Ok(true) => {
+                    door.cut_off = false;
+                    say_now(&format!(
+                        "clients are accepted at {address} again: the adapter {interface} is back"
+                    ));
+                }
+                Err(_) if door.cut_off => {}
+                Err(error) => {
+                    door.cut_off = true;
+                    let why = why_not(*address, interface, &error);
+                    say_now(&format!(
+                        "no clients are accepted at {address}: {why}; it is tried again"
+                    ));
+                }
+            }
+        }
+    }
+
     /// The worker in `slot` has ended: its sockets are nobody's, until they are handed to the next.
     pub(super) fn forget(&mut self, slot: usize) {
         for socket in self.open.values_mut().flat_map(|door| &mut door.sockets) {
@@ -222,8 +255,10 @@ fn wait_until_free(place: &Bind) -> std::io::Result<()> {
 }
 
 pub(super) fn why(place: &Bind, error: &std::io::Error) -> String {
-    let address = place.address;
-    let adapter = place.interface.as_deref().unwrap_or("?");
+    why_not(place.address, place.interface.as_deref().unwrap_or("?"), error)
+}
+
+fn why_not(address: SocketAddr, adapter: &str, error: &std::io::Error) -> String {
     match error.raw_os_error() {
         Some(libc::EADDRINUSE) => format!(
             "another program listens on {address}; `ss -ltnp 'sport = :{}'` shows which",

@@ -63,6 +63,11 @@ impl Page {
     pub(super) fn asked(&self) -> &AdminPage {
         &self.asked
     }
+
+    /// Whether its adapter was taken out, so that nobody can reach it.
+    pub(super) fn is_cut_off(&self) -> bool {
+        self.listeners.iter().any(net::has_lost_adapter)
+    }
 }
 
 impl Drop for Page {

@@ -273,7 +273,8 @@ impl Service {
     fn open_page(&mut self) {
         let live = self.running.live();
         let asked = live.config.admin.page.as_ref();
-        if self.page.as_ref().map(Page::asked) == asked {
+        let page = self.page.as_ref();
+        if page.map(Page::asked) == asked && !page.is_some_and(Page::is_cut_off) {
             return;
         }
         // First, since the next may share an address with it.

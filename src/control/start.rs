@@ -214,8 +214,8 @@ impl Running {
         &self.overview
     }
 
-    /// Workers that have ended by a fault of ours are replaced, and what could not be done for want
-    /// of descriptors is tried again.
+    /// Workers that have ended by a fault of ours are replaced, sockets follow their adapters, and
+    /// what could not be done for want of descriptors is tried again.
     pub(super) fn mend(&mut self) {
         let mended = self.crew.mend(&self.shared);
         if !mended.is_empty() {
@@ -225,6 +225,7 @@ impl Running {
             }
             self.show();
         }
+        self.doors.follow();
         self.doors.spread(&self.crew);
     }
 

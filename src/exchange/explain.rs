@@ -204,7 +204,7 @@ fn upstream_meaning(fault: UpstreamFault) -> &'static str {
             "The server refused the connection: it is there, and its service is not."
         }
         UpstreamFault::Unreachable => {
-            "There is no way to the server: no route, no such machine, or a firewall says no."
+            "There is no way to the server: this box's adapter is down or lacks its address, no route, no such machine, or a firewall says no; or a connection to it was silent for `timeouts.tcp_keepalive` though it had to say something."
         }
         UpstreamFault::SlowConnect => {
             "Connection and TLS to the server were not set up within `timeouts.connect`."
@@ -241,7 +241,7 @@ fn upstream_advice(fault: UpstreamFault) -> &'static str {
             "On the server: is the service started, on this port (`netstat -ano | findstr PORT`; for IIS `iisreset /status`)? From this box: `nc -vz SERVER PORT`. A firewall that rejects looks the same."
         }
         UpstreamFault::Unreachable => {
-            "From this box: `ip route get SERVER`, `ping SERVER`, `ip neigh | grep SERVER`. A missing network goes into routes of [adapter.internal]."
+            "From this box: `ip -brief address` (is the internal adapter UP, and has it the address of the file?), `ip route get SERVER`, `ping SERVER`, `ip neigh | grep SERVER`. A missing network goes into routes of [adapter.internal]."
         }
         UpstreamFault::SlowConnect => {
             "A firewall that drops looks like this, and so does a server that is overloaded: `nc -vz -w 5 SERVER PORT`, `ss -tn state syn-sent`, `traceroute -T -p PORT SERVER`."

@@ -2,10 +2,11 @@
 
 use std::io;
 use std::net::{IpAddr, SocketAddr, TcpListener};
+use std::os::fd::AsFd;
 use std::time::Duration;
 
 use nix::sys::socket::{setsockopt, sockopt};
-use socket2::{Domain, Protocol, SockAddr, Socket, TcpKeepalive, Type};
+use socket2::{Domain, Protocol, SockAddr, SockRef, Socket, TcpKeepalive, Type};
 
 /// Connections that the kernel completes before we have accepted them, per listening socket.
 const BACKLOG: i32 = 4096;
@@ -52,6 +53,20 @@ impl Listening {
         prepare(&self.0, keepalive)
     }
 
+    /// Binds it to the adapter that is called `interface` now, if the one that it was bound to is
+    /// gone: one that was taken out and put in has its old name, and is another one to the kernel.
+    /// Gives whether that was so.
+    ///
+    /// # Errors
+    /// There is no such adapter now, or no permission.
+    pub fn follow(&self, interface: &str) -> io::Result<bool> {
+        let lost = has_lost_adapter(&self.0);
+        if lost {
+            self.0.bind_device(Some(interface.as_bytes()))?;
+        }
+        Ok(lost)
+    }
+
     /// Another handle of the same socket.
     ///
     /// # Errors
@@ -59,6 +74,13 @@ impl Listening {
     pub fn share(&self) -> io::Result<Self> {
         Ok(Self(self.0.try_clone()?))
     }
+}
+
+/// Whether the adapter that a socket was bound to is gone, so that nothing can reach it any more.
+#[must_use]
+pub fn has_lost_adapter(socket: &impl AsFd) -> bool {
+    let device = SockRef::from(socket).device();
+    device.is_err_and(|error| error.raw_os_error() == Some(libc::ENODEV))
 }
 
 /// Whether somebody listens there already, maybe another instance of ours that would share.

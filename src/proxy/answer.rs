@@ -43,8 +43,8 @@ pub(super) struct Answered {
 /// Why there is no answer, or not all of it.
 #[derive(Debug)]
 pub(super) enum NoAnswer {
-    /// The connection ended before the first byte.
-    Nothing,
+    /// The connection ended before the first byte; what that is, where nothing else can be done.
+    Nothing(UpstreamFault),
     Failure(Failure),
 }
 
@@ -158,7 +158,9 @@ async fn receive_head<M: Machine>(
     let room = inbox.room_left();
     match upstream.take(inbox, room) {
         // Said before the request has left us, so it answers nobody's.
-        Ok(Took::Bytes(_)) if upstream.socket().holds_posted() => Err(NoAnswer::Nothing),
+        Ok(Took::Bytes(_)) if upstream.socket().holds_posted() => {
+            Err(NoAnswer::Nothing(UpstreamFault::ClosedBeforeHead))
+        }
         Ok(Took::Bytes(_)) => {
             if exchange.progress.first_byte.get().is_none() {
                 exchange.progress.first_byte.set(Some(exchange.worker.machine.now()));
@@ -171,12 +173,31 @@ async fn receive_head<M: Machine>(
             }
             Ok(())
         }
-        // After an interim answer the server had the request.
-        Ok(Took::End) | Err(_) if !begun && exchange.progress.first_byte.get().is_none() => {
-            Err(NoAnswer::Nothing)
-        }
-        Ok(Took::End) | Err(_) if !begun => Err(UpstreamFault::ClosedBeforeHead.into()),
+        Ok(Took::End) if !begun => Err(ended(exchange, UpstreamFault::ClosedBeforeHead)),
+        Err(broken) if !begun => Err(ended(exchange, end_of(&broken))),
         Ok(Took::End) | Err(_) => Err(UpstreamFault::Truncated.into()),
+    }
+}
+
+/// After an interim answer the server had the request.
+fn ended<M: Machine>(exchange: &Exchange<'_, M>, fault: UpstreamFault) -> NoAnswer {
+    match exchange.progress.first_byte.get() {
+        None => NoAnswer::Nothing(fault),
+        Some(_) => fault.into(),
+    }
+}
+
+/// A server that goes says so. Where the way to it is gone nobody does: the kernel gives up after
+/// `tcp_keepalive`, by the error that it met last.
+fn end_of(broken: &Broken) -> UpstreamFault {
+    use std::io::ErrorKind::{BrokenPipe, ConnectionAborted, ConnectionReset};
+    match broken {
+        Broken::Socket(error)
+            if !matches!(error.kind(), BrokenPipe | ConnectionAborted | ConnectionReset) =>
+        {
+            UpstreamFault::Unreachable
+        }
+        Broken::Socket(_) | Broken::Tls(_) | Broken::TimedOut => UpstreamFault::ClosedBeforeHead,
     }
 }
 

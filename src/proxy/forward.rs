@@ -174,7 +174,7 @@ async fn attempt<M: Machine>(
     };
     let attempt = match both_ways(&exchange, &mut plan.head, &mut inbox).await {
         Ok(answered) => Attempt::Answered(answered),
-        Err(NoAnswer::Nothing) => {
+        Err(NoAnswer::Nothing(fault)) => {
             let ago = Duration::from_nanos(client.worker.alarms.now().since(written));
             if may_retry(&plan.request, sent(ago)) {
                 Attempt::Again
@@ -182,7 +182,7 @@ async fn attempt<M: Machine>(
                 // Also the first of a log-in: its client must not take the next connection for it.
                 Attempt::Failed(Failure::Upstream(UpstreamFault::PinLost))
             } else {
-                Attempt::Failed(Failure::Upstream(UpstreamFault::ClosedBeforeHead))
+                Attempt::Failed(Failure::Upstream(fault))
             }
         }
         Err(NoAnswer::Failure(failure)) => Attempt::Failed(failure),

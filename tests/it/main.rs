@@ -29,6 +29,7 @@ mod malformed;
 mod manual;
 mod metrics;
 mod names;
+mod namespaces;
 mod pages;
 mod patience;
 mod pools;

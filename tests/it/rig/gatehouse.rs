@@ -97,6 +97,13 @@ impl Gatehouse {
         Self::begin_by(&without, folder, text, Stdio::null())
     }
 
+    /// Starts it in a network namespace, which has this path.
+    #[track_caller]
+    pub(crate) fn start_in(namespace: &str, folder: Folder, text: &str) -> Self {
+        let there = format!("--net={namespace}");
+        Self::begin_by(&["nsenter", &there], folder, text, Stdio::null()).ready()
+    }
+
     #[track_caller]
     fn begin_by(rights: &[&str], folder: Folder, text: &str, stdout: Stdio) -> Self {
         let (http, https) = (free_port(), free_port());

@@ -20,7 +20,7 @@ pub(crate) use child::Child;
 pub(crate) use folder::{Folder, free_port};
 pub(crate) use gatehouse::{Gatehouse, MANAGER, log_lines};
 pub(crate) use load::{Shot, load, median};
-pub(crate) use named::named;
+pub(crate) use named::{named, named_at};
 pub(crate) use origin::Origin;
 pub(crate) use program::{Outcome, begin_with_input, curl, run};
 pub(crate) use real::{Real, apache, nginx};

@@ -41,8 +41,12 @@ impl NameServer {
 
     /// On this port.
     pub(crate) fn on(port: u16, script: Script) -> Self {
-        let datagrams = UdpSocket::bind(("127.0.0.1", port)).unwrap();
-        let stream = TcpListener::bind(("127.0.0.1", port)).unwrap();
+        Self::at(SocketAddr::from(([127, 0, 0, 1], port)), script)
+    }
+
+    pub(crate) fn at(address: SocketAddr, script: Script) -> Self {
+        let datagrams = UdpSocket::bind(address).unwrap();
+        let stream = TcpListener::bind(address).unwrap();
         Self::serve(datagrams, stream, script)
     }
 

@@ -1,13 +1,18 @@
 //! Servers that answer every request by themselves, and say in it who they are.
 
 use std::io::{BufRead, BufReader, Read, Write};
-use std::net::{TcpListener, TcpStream};
+use std::net::{SocketAddr, TcpListener, TcpStream};
 
 /// Starts a server that answers each request with `NAME ADDRESS NUMBER`: its name, the address that
 /// it was asked from, and which of its connections that was, from 0. Gives its port. It goes on
 /// until the test program ends.
 pub(crate) fn named(name: &'static str) -> u16 {
-    let listener = TcpListener::bind(("127.0.0.1", 0)).unwrap();
+    named_at(name, SocketAddr::from(([127, 0, 0, 1], 0)))
+}
+
+/// The same at an address of the test's choice.
+pub(crate) fn named_at(name: &'static str, address: SocketAddr) -> u16 {
+    let listener = TcpListener::bind(address).unwrap();
     let port = listener.local_addr().unwrap().port();
     std::thread::spawn(move || {
         for (number, socket) in listener.incoming().map_while(Result::ok).enumerate() {

@@ -2,7 +2,7 @@
 
 use std::fmt::Debug;
 use std::io::{self, ErrorKind, Read, Write};
-use std::net::{Shutdown, TcpStream};
+use std::net::{IpAddr, Shutdown, TcpStream};
 use std::sync::Arc;
 
 use rustls::pki_types::ServerName;
@@ -178,6 +178,10 @@ impl Wire {
 
     pub(crate) fn peer_port(&self) -> u16 {
         self.stream.socket().peer_addr().unwrap().port()
+    }
+
+    pub(crate) fn peer_address(&self) -> IpAddr {
+        self.stream.socket().peer_addr().unwrap().ip()
     }
 
     #[track_caller]
