@@ -42,23 +42,8 @@ const FILE: &[Row] = &[
         &["admin.socket"],
         By(&["reload: the_admin_socket_moves_and_a_second_instance_does_not_take_it"]),
     ),
-    (
-        &["admin.adapter"],
-        JudgedOnly(
-            "there is no admin page yet",
-            &[
-                "src/config/tests/faults/networks.txt: the administration faces the Internet",
-                "src/config/tests/faults/networks.txt: the administration is on an adapter that is not there",
-            ],
-        ),
-    ),
-    (
-        &["admin.port"],
-        JudgedOnly(
-            "there is no admin page yet",
-            &["src/config/tests/keys.rs: bounds_are_those_that_hold"],
-        ),
-    ),
+    (&["admin.adapter"], By(&["metrics: the_page_is_on_the_adapter_that_the_file_names"])),
+    (&["admin.port"], By(&["metrics: the_page_follows_the_file"])),
 ];
 
 const NETWORK: &[Row] = &[
@@ -97,10 +82,10 @@ const NETWORK: &[Row] = &[
     ),
     (
         &["resolver.servers"],
-        JudgedOnly(
-            "names are asked for as the system does",
-            &["src/config/tests/faults/values.txt: a resolver by name"],
-        ),
+        By(&[
+            "names: another_address_is_followed_when_the_old_one_expires",
+            "names: the_second_name_server_answers_for_a_silent_first",
+        ]),
     ),
     (&["resolver.hosts"], By(&["address: a_server_name_with_several_addresses"])),
     (
@@ -155,6 +140,18 @@ const POOLS: &[Row] = &[
         By(&["publish: what_a_server_sees_of_our_tls"]),
     ),
     (&["pool.*.tls.ca"], By(&["publish: a_server_that_cannot_be_verified_gets_no_request"])),
+    (&["pool.*.probe.tcp"], By(&["health_probes: another_port_decides"])),
+    (
+        &["pool.*.probe.http", "pool.*.probe.http.path"],
+        By(&["health_probes: traffic_follows_what_probes_say"]),
+    ),
+    (&["pool.*.probe.http.host"], By(&["probe_keys: the_host_that_is_asked_for"])),
+    (&["pool.*.probe.http.expect"], By(&["probe_keys: the_status_that_is_expected"])),
+    (&["pool.*.probe.every"], By(&["probe_keys: probes_come_as_often_as_every_says"])),
+    (&["pool.*.probe.timeout"], By(&["probe_keys: a_probe_takes_as_long_as_its_timeout_says"])),
+    (&["pool.*.probe.fall"], By(&["probe_keys: as_many_have_to_fail_as_fall_says"])),
+    (&["pool.*.probe.rise"], By(&["probe_keys: as_many_have_to_pass_as_rise_says"])),
+    (&["pool.*.probe.all_down"], By(&["health_probes: when_all_are_down_they_are_tried_or_not"])),
 ];
 
 const SITES: &[Row] = &[

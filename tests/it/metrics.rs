@@ -68,7 +68,7 @@ fn expect(port: u16, expected: &[(&str, f64)]) {
 
 /// As Prometheus's own tool reads it.
 #[track_caller]
-fn promtool(gatehouse: &Gatehouse, text: &str) {
+pub(crate) fn promtool(gatehouse: &Gatehouse, text: &str) {
     let folder = gatehouse.folder();
     let checked = begin_with_input("promtool", ["check", "metrics"], folder, text).finish();
     let told = checked.text() + &checked.err;
@@ -273,6 +273,19 @@ fn the_page_follows_the_file() {
     drop(taken);
     until("the page", || TcpStream::connect(("127.0.0.1", port)).ok());
     assert_eq!(ask(port, "GET /healthz", "localhost").0, 200);
+}
+
+#[test]
+fn the_page_is_on_the_adapter_that_the_file_names() {
+    let port = free_port();
+    let adapters = "[adapter.internal]\naddresses = [\"127.0.0.1\"]\n\
+                    [adapter.management]\naddresses = [\"127.0.0.9\"]\n";
+    let text = |adapter| site("a", "a.test") + adapters + &admin(port).replace("internal", adapter);
+    let gatehouse = Gatehouse::start(Folder::new(), &text("management"));
+    let is_there = |address| TcpStream::connect((address, port)).is_ok();
+    assert!(is_there("127.0.0.9") && !is_there("127.0.0.1"));
+    gatehouse.change(&text("internal"));
+    assert!(is_there("127.0.0.1") && !is_there("127.0.0.9"));
 }
 
 #[test]
