@@ -3,6 +3,7 @@
 use std::fmt::Write;
 
 use super::status::{FailureStatus, LimitStatus, SiteStatus, Status, bytes, span};
+use super::status_pools::PoolStatus;
 
 /// Columns that a line may take up.
 const COLUMNS: usize = 80;
@@ -123,7 +124,7 @@ fn write_pools(status: &Status, out: &mut String) -> std::fmt::Result {
         writeln!(
             out,
             "\n{:<34}{:>6}{:>11}{:>8}{:>11}{:>9}",
-            cut(&format!("Pool {}", pool.name), 33),
+            pool_title(pool),
             "now",
             "exchanges",
             "failed",
@@ -144,9 +145,21 @@ fn write_pools(status: &Status, out: &mut String) -> std::fmt::Result {
                 server.unreached,
                 time(server.median_seconds)
             )?;
+            if let Some(news) = server.news(status.now) {
+                wrap(&news, ("    ! ", "      "), out)?;
+            }
         }
     }
     Ok(())
+}
+
+/// How many are up stands there however long the name is.
+fn pool_title(pool: &PoolStatus) -> String {
+    let count = match pool.servers.len() {
+        0 => " (no address)".to_owned(),
+        count => format!(" ({} of {count} up)", pool.up()),
+    };
+    format!("Pool {}{count}", cut(&pool.name, 28_usize.saturating_sub(count.len())))
 }
 
 fn write_failures(status: &Status, out: &mut String) -> std::fmt::Result {
