@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::snapshot::{FailureNow, Snapshot};
-use super::status_pools::{NameStatus, PoolStatus, is_ill, name_troubles, pool_troubles};
+use super::status_pools::{NameStatus, PoolStatus, is_told, pool_troubles};
 use super::tally::Sum;
 
 /// A certificate that ends within so many days is spoken of.
@@ -209,7 +209,7 @@ impl Status {
         let mut troubles = Vec::new();
         let mut say = |what: String, next: String| troubles.push(Trouble { what, next });
         self.file_troubles(now, &mut say);
-        for Trouble { what, next } in pool_troubles(now).into_iter().chain(name_troubles(now)) {
+        for Trouble { what, next } in pool_troubles(now) {
             say(what, next);
         }
         self.certificates.iter().for_each(|certificate| certificate.trouble(&mut say));
@@ -217,7 +217,7 @@ impl Status {
         let recent = |failure: &&FailureNow| {
             failure.party != "client"
                 && !HARMLESS.contains(&failure.word)
-                && !(failure.party == "upstream" && is_ill(now, &failure.server))
+                && !is_told(now, failure)
                 && now.now.saturating_sub(failure.last) <= RECENT_SECONDS
         };
         for failure in now.failures.iter().filter(recent).take(FAILURES_TOLD_MAX) {

@@ -3,7 +3,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::snapshot::{NameNow, ServerNow, Snapshot, UP};
+use super::snapshot::{FailureNow, NameNow, ServerNow, Snapshot, UP};
 use super::status::{Trouble, quantiles, span};
 
 /// Servers of a pool that are spoken of one by one, of those that are not up.
@@ -103,22 +103,31 @@ impl ServerStatus {
         })
     }
 
+    /// Stands between it and its news.
+    fn verb(&self) -> &'static str {
+        if self.state == "drained" { "was" } else { "is" }
+    }
+
     /// How it is and since when, and why, if it is not up.
     pub(super) fn news(&self, now: u64) -> Option<String> {
         if self.state == UP {
             return None;
         }
         let since = self.state_since.map(|since| span(now.saturating_sub(since)));
-        let since = since.map_or_else(String::new, |since| format!(" for {since}"));
+        let drained = self.state == "drained";
+        let since = match since {
+            None => String::new(),
+            Some(since) if drained => format!(" {since} ago"),
+            Some(since) => format!(" for {since}"),
+        };
         let state = format!("{}{since}", self.state);
-        Some(if self.state == "drained" {
+        Some(if drained {
             let logged_in = match self.pinned {
-                0 => "nobody logged in there",
-                1 => "1 connection of a logged-in client",
-                _ => "connections of logged-in clients",
+                0 => "nobody logged in there".to_owned(),
+                1 => "1 connection of a logged-in client".to_owned(),
+                count => format!("{count} connections of logged-in clients"),
             };
-            let count = if self.pinned > 1 { format!("{} ", self.pinned) } else { String::new() };
-            format!("{state}, {} requests under way, {count}{logged_in}", self.in_flight)
+            format!("{state}, {} requests under way, {logged_in}", self.in_flight)
         } else if self.last_trouble.is_empty() {
             state
         } else {
@@ -139,9 +148,10 @@ impl NameStatus {
     }
 }
 
-/// What is wrong with the pools in force.
+/// What is wrong with pools and names, the worst first: pools without a server that is up, names,
+/// single servers.
 pub(super) fn pool_troubles(now: &Snapshot) -> Vec<Trouble> {
-    let mut troubles = Vec::new();
+    let (mut whole, mut single) = (Vec::new(), Vec::new());
     for name in &now.pools {
         let servers = now.servers.iter().filter(|server| server.pool == *name);
         let told: Vec<_> =
@@ -150,35 +160,38 @@ pub(super) fn pool_troubles(now: &Snapshot) -> Vec<Trouble> {
         if told.is_empty() {
             // A name that is in trouble says more.
             if !now.names.iter().any(|one| one.pools.contains(name)) {
-                troubles.push(Trouble {
+                whole.push(Trouble {
                     what: format!("pool {name} has no address and answers 503: nobody has told the addresses of its servers' names yet"),
                     next: "`journalctl -u gatehouse -n 50` says who is asked; `getent ahosts SERVER` asks as the system does".to_owned(),
                 });
             }
         } else if ill.len() == told.len() {
-            troubles.push(all_ill(name, &ill));
+            whole.push(all_ill(name, &ill));
         } else {
             let usual = told.iter().any(|(server, it)| it.state == UP && !server.backup);
             let to = if usual { "the others" } else { "the backup" };
             for ((server, it), news) in ill.iter().take(SERVERS_TOLD_MAX) {
-                troubles.push(Trouble {
+                single.push(Trouble {
                     what: format!(
-                        "pool {name}: server {} is {news}; requests go to {to}",
-                        it.address
+                        "pool {name}: server {} {} {news}; requests go to {to}",
+                        it.address,
+                        it.verb()
                     ),
                     next: server.health.next.clone(),
                 });
             }
             if ill.len() > SERVERS_TOLD_MAX {
                 let more = ill.len() - SERVERS_TOLD_MAX;
-                troubles.push(Trouble {
+                single.push(Trouble {
                     what: format!("pool {name}: {more} more servers are not up"),
                     next: "see them above, or in `gatehouse status --json`".to_owned(),
                 });
             }
         }
     }
-    troubles
+    whole.extend(name_troubles(now));
+    whole.append(&mut single);
+    whole
 }
 
 /// A server that is not up, and its news.
@@ -199,7 +212,8 @@ fn all_ill(name: &str, ill: &[Ill<'_>]) -> Trouble {
     };
     let what = match ill {
         [((_, it), news)] => {
-            format!("pool {name}: its only server {} is {news}; {effect}", it.address)
+            let verb = it.verb();
+            format!("pool {name}: its only server {} {verb} {news}; {effect}", it.address)
         }
         _ => format!(
             "pool {name}: none of its {} servers is up, and {effect}: {}{more}",
@@ -210,13 +224,13 @@ fn all_ill(name: &str, ill: &[Ill<'_>]) -> Trouble {
     Trouble { what, next: next.unwrap_or_default() }
 }
 
-/// What is wrong with names.
-pub(super) fn name_troubles(now: &Snapshot) -> Vec<Trouble> {
+fn name_troubles(now: &Snapshot) -> Vec<Trouble> {
     let told = now.names.iter().take(NAMES_TOLD_MAX).map(|name| {
         let since = name.since.map(|since| span(now.now.saturating_sub(since)));
-        let since = since.map_or_else(String::new, |since| format!(", for {since}"));
+        let since =
+            since.map_or_else(String::new, |since| format!(" does not resolve, for {since}"));
         Trouble {
-            what: format!("server name {}: {}{since}; {}", name.name, name.why, name.effect),
+            what: format!("server name {}{since}: {}; {}", name.name, name.why, name.effect),
             next: name.next.clone(),
         }
     });
@@ -228,8 +242,20 @@ pub(super) fn name_troubles(now: &Snapshot) -> Vec<Trouble> {
     told.chain(more).collect()
 }
 
-/// Whether a trouble of the pools tells of this server already.
-pub(super) fn is_ill(now: &Snapshot, address: &str) -> bool {
+/// Whether a trouble of the pools, or of a name, says already why there was such a failure.
+pub(super) fn is_told(now: &Snapshot, failure: &FailureNow) -> bool {
+    match failure.word {
+        // No server stands in its record.
+        "all_down" => now.pools.iter().any(|pool| {
+            let mut ours = now.servers.iter().filter(|server| server.pool == *pool).peekable();
+            ours.peek().is_some() && ours.all(|server| !server.health.asked)
+        }),
+        "no_server" => !now.names.is_empty(),
+        _ => failure.party == "upstream" && is_ill(now, &failure.server),
+    }
+}
+
+fn is_ill(now: &Snapshot, address: &str) -> bool {
     let servers = now.servers.iter().filter(|server| server.in_flight.is_some());
     let mut servers = servers.filter(|server| server.address == address).peekable();
     servers.peek().is_some()

@@ -201,11 +201,11 @@ fn write_troubles(status: &Status, out: &mut String) -> std::fmt::Result {
     Ok(())
 }
 
-/// Breaks at spaces; a longer word, such as a command that is to be copied, stays whole.
+/// Breaks at spaces; a command, which is to be copied, stays whole, however long it is.
 fn wrap(text: &str, (first, other): (&str, &str), out: &mut String) -> std::fmt::Result {
     let mut line = first.to_owned();
     let mut empty = true;
-    for word in text.split_whitespace() {
+    for word in pieces(text) {
         if !empty && line.chars().count() + 1 + word.chars().count() > COLUMNS {
             writeln!(out, "{line}")?;
             other.clone_into(&mut line);
@@ -214,8 +214,22 @@ fn wrap(text: &str, (first, other): (&str, &str), out: &mut String) -> std::fmt:
         if !empty {
             line.push(' ');
         }
-        line.push_str(word);
+        line.push_str(&word);
         empty = false;
     }
     writeln!(out, "{line}")
+}
+
+/// Words, and commands between backticks as one.
+fn pieces(text: &str) -> Vec<String> {
+    let mut pieces: Vec<String> = Vec::new();
+    let mut is_open = false;
+    for word in text.split_whitespace() {
+        match pieces.last_mut().filter(|_| is_open) {
+            Some(command) => *command += &format!(" {word}"),
+            None => pieces.push(word.to_owned()),
+        }
+        is_open ^= word.matches('`').count() % 2 == 1;
+    }
+    pieces
 }

@@ -159,8 +159,8 @@ fn check(change: impl FnOnce(&mut Snapshot), troubles: &[&str]) {
     assert_eq!(text.contains("All is well."), troubles.is_empty(), "{text}");
     for line in text.lines() {
         // A command that is to be copied stays in one piece.
-        let fits = line.chars().count() <= 80 || line.trim_start().split(' ').count() == 1;
-        assert!(fits, "{line}");
+        let fits = line.chars().count() <= 80 || line.trim_start().starts_with('`');
+        assert!(fits && line.matches('`').count() % 2 == 0, "{line}");
     }
     let json = serde_json::to_value(&status).unwrap();
     assert_eq!(serde_json::from_value::<Status>(json).unwrap(), status);
@@ -248,7 +248,7 @@ fn servers_that_are_not_up() {
         with(&["up", "up", "down", "drained"], true),
         &[
             "pool web: server 192.0.2.3:443 is down for 5 min: connection refused; requests go to the others",
-            "pool web: server 192.0.2.4:443 is drained for 5 min, 2 requests under way, 3 connections of logged-in clients; requests go to the others",
+            "pool web: server 192.0.2.4:443 was drained 5 min ago, 2 requests under way, 3 connections of logged-in clients; requests go to the others",
         ],
     );
     check(
@@ -290,6 +290,28 @@ fn servers_that_are_not_up() {
     );
 }
 
+/// What was refused since no server was there is explained by why none is, as long as none is.
+#[test]
+fn refusals_that_are_explained() {
+    let refused = |word| FailureNow { word, server: String::new(), ..closed(NOW) };
+    let down = "pool web: its only server 192.0.2.1:443 is down for 5 min: connection refused; requests get 503";
+    check(
+        |now| {
+            with(&["down"], false)(now);
+            now.failures = vec![refused("all_down")];
+        },
+        &[down],
+    );
+    check(
+        |now| now.failures = vec![refused("all_down")],
+        &["all_down at site www: 3 times, the last 0 s ago"],
+    );
+    check(
+        |now| now.failures = vec![refused("no_server")],
+        &["no_server at site www: 3 times, the last 0 s ago"],
+    );
+}
+
 #[test]
 fn names_without_an_answer() {
     let name = || NameNow {
@@ -300,11 +322,12 @@ fn names_without_an_answer() {
         effect: "pool web has no address and answers 503".to_owned(),
         next: "ask".to_owned(),
     };
-    let told = "server name fe01.corp.example: 172.25.33.53 says that the name does not exist, for 5 min; pool web has no address and answers 503";
+    let told = "server name fe01.corp.example does not resolve, for 5 min: 172.25.33.53 says that the name does not exist; pool web has no address and answers 503";
     check(
         |now| {
             now.servers.clear();
             now.names = vec![name()];
+            now.failures = vec![FailureNow { word: "no_server", ..closed(NOW) }];
         },
         &[told],
     );

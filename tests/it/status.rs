@@ -200,7 +200,7 @@ fn servers_that_are_not_up() {
     assert_eq!(user.answer().text(), "ok");
     drop(user);
     pinned(0);
-    let what = format!("server {name} is drained for");
+    let what = format!("pool origin: its only server {name} was drained");
     let next = format!("`gatehouse pool origin undrain --server {name}` takes it in again");
     expect_trouble(&gatehouse, &what, &next);
     gatehouse.pool("origin", "undrain", &name).expect_success();
@@ -218,7 +218,7 @@ fn names_that_lead_nowhere() {
     };
     let gatehouse = Gatehouse::start(Folder::new(), &file("\"fe01.test:443\""));
     let who = names.address();
-    let what = format!("server name fe01.test: {who} says that the name does not exist");
+    let what = format!("{who} says that the name does not exist");
     expect_trouble(&gatehouse, &what, "nslookup -port=");
     expect_trouble(&gatehouse, "pool origin has no address and answers 503", "[resolver] hosts");
     let told = &json(&gatehouse)["names"][0];
