@@ -42,8 +42,8 @@ fn fail(text: &str, json: bool) -> u8 {
 #[cfg(test)]
 mod tests {
     use crate::observe::{
-        CertificateStatus, FailureStatus, LimitStatus, ListenerStatus, PoolStatus, ServerStatus,
-        SiteStatus, Snapshot, Trouble, metrics,
+        CertificateStatus, FailureStatus, LimitStatus, ListenerStatus, NameStatus, PoolStatus,
+        ServerStatus, SiteStatus, Snapshot, Trouble, metrics,
     };
 
     use super::*;
@@ -70,6 +70,7 @@ mod tests {
             listeners: vec![ListenerStatus::default()],
             sites: vec![SiteStatus::default()],
             pools: vec![pool],
+            names: vec![NameStatus::default()],
             certificates: vec![CertificateStatus::default()],
             limits: vec![LimitStatus::default()],
             failures: vec![FailureStatus::default()],

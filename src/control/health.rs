@@ -6,48 +6,18 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use serde::Serialize;
-
 use crate::net::{self, Moment};
-use crate::observe::say_now;
+use crate::observe::{HealthNow, ServerNow, say_now};
 use crate::pool::Load;
 use crate::pool::health::{Evidence, Shown, Standing};
 use crate::pool::settings::Ask;
 use crate::proxy::{Live, LivePool, LiveServer, Shared};
 
 use super::probes::Probes;
-use super::sentence::{Facts, sentence, trouble_words};
+use super::sentence::{Facts, advice, sentence, why};
 
 /// After a change of a server was said, its next is said no sooner; what it comes to is always said.
 const SAY_PAUSE: Duration = Duration::from_secs(5);
-
-/// A pool and the health of its servers.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-pub struct PoolHealth {
-    /// Its name.
-    pub pool: String,
-    /// In the order of the file, backups last.
-    pub servers: Vec<ServerHealth>,
-}
-
-/// One address of a pool.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-pub struct ServerHealth {
-    /// Where requests go.
-    pub address: SocketAddr,
-    /// As the file calls it.
-    pub name: String,
-    /// Used only when no other is up.
-    pub backup: bool,
-    /// `up`, `left out`, `down` or `drained`.
-    pub state: &'static str,
-    /// Since when, in microseconds since 1970; `None`: since it is known.
-    pub since_micros: Option<u64>,
-    /// What was wrong last, even if it is up again.
-    pub last_trouble: Option<String>,
-    /// Exchanges under way.
-    pub in_flight: u32,
-}
 
 /// Owned by the control thread.
 #[derive(Debug, Default)]
@@ -150,30 +120,56 @@ fn facts<'f>(pool: &'f LivePool, server: &'f LiveServer, before: Shown, now: Mom
     }
 }
 
-/// All pools with the health of their servers.
-pub(super) fn show(live: &Live) -> Vec<PoolHealth> {
-    let (now, wall) = (net::monotonic(), net::wall_micros());
-    let server = |pool: &LivePool, server: &LiveServer| {
-        let (shown, changed) = server.load.shown();
-        let ago = millis(now).saturating_sub(changed) * 1_000;
-        let expected = pool.settings.probe.as_ref();
-        ServerHealth {
-            address: server.dial.to,
-            name: server.name.clone(),
-            backup: server.backup,
-            state: shown.word(),
-            since_micros: (changed > 0).then(|| wall.saturating_sub(ago)),
-            last_trouble: server.load.trouble().map(|trouble| trouble_words(trouble, expected)),
-            in_flight: server.load.now(),
-        }
-    };
-    let pools = live.pools().iter();
-    pools
-        .map(|pool| PoolHealth {
-            pool: pool.settings.name.clone(),
-            servers: pool.servers.iter().map(|one| server(pool, one)).collect(),
+/// All servers in force, with the numbers that they are counted by.
+pub(super) fn servers(live: &Live) -> Vec<(u32, ServerNow)> {
+    let now = net::monotonic();
+    let all = live.pools().iter().flat_map(|pool| {
+        pool.servers.iter().map(move |server| {
+            let told = ServerNow {
+                pool: pool.settings.name.clone(),
+                address: server.text.clone(),
+                name: server.name.clone(),
+                backup: server.backup,
+                in_flight: Some(server.load.now()),
+                pinned: server.load.pinned(),
+                health: health(pool, server, now),
+                ..ServerNow::default()
+            };
+            (server.number, told)
         })
-        .collect()
+    });
+    all.collect()
+}
+
+fn health(pool: &LivePool, server: &LiveServer, now: Moment) -> HealthNow {
+    let (shown, changed) = server.load.shown();
+    let ago = millis(now).saturating_sub(changed) / 1_000;
+    let facts = facts(pool, server, shown, now);
+    let next = match facts.shown {
+        Shown::Up => String::new(),
+        Shown::Drained => {
+            let (pool, server) = (quoted(facts.pool), &server.text);
+            format!("`gatehouse pool {pool} undrain --server {server}` takes it in again")
+        }
+        Shown::LeftOut | Shown::Down => advice(&facts),
+    };
+    HealthNow {
+        state: facts.shown.word(),
+        since: (changed > 0).then(|| (net::wall_micros() / 1_000_000).saturating_sub(ago)),
+        last_trouble: why(&facts),
+        asked: server.load.state().standing(millis(now), pool.policy) != Standing::Out,
+        next,
+    }
+}
+
+/// As a shell takes it for one word.
+fn quoted(name: &str) -> String {
+    let is_plain = |c: char| c.is_ascii_alphanumeric() || "-_.".contains(c);
+    if !name.is_empty() && name.chars().all(is_plain) {
+        name.to_owned()
+    } else {
+        format!("'{}'", name.replace('\'', "'\\''"))
+    }
 }
 
 /// Takes a server of a pool out, or in again; `server` is as the file calls it, or an address.
@@ -199,6 +195,7 @@ pub(super) fn drain(live: &Live, pool: &str, server: &str, out: bool) -> Result<
         server.load.heard(Evidence::Drain(out), now, pool.policy);
     }
     let busy: u32 = servers.iter().map(|server| server.load.now()).sum();
+    let pinned: u32 = servers.iter().map(|server| server.load.pinned()).sum();
     if !out {
         return Ok(format!("pool {name}: server {server} takes requests again"));
     }
@@ -208,8 +205,15 @@ pub(super) fn drain(live: &Live, pool: &str, server: &str, out: bool) -> Result<
     } else {
         "\nno other server of the pool may be asked: its requests get 503 until one is taken in again"
     };
+    let logged_in = match pinned {
+        0 => "nobody is logged in there".to_owned(),
+        1 => "1 connection of a client that is logged in there stays until it leaves".to_owned(),
+        _ => format!(
+            "{pinned} connections of clients that are logged in there stay until they leave"
+        ),
+    };
     Ok(format!(
-        "pool {name}: server {server} takes no new requests; {busy} are under way. Clients that are logged in by NTLM or Negotiate keep their connection to it until they leave.{last}"
+        "pool {name}: server {server} takes no new requests; {busy} are under way, {logged_in}{last}"
     ))
 }
 
@@ -219,6 +223,8 @@ mod tests {
 
     use super::*;
     use crate::config;
+    use crate::observe::STATES;
+    use crate::pool::Tie;
     use crate::pool::health::Trouble;
     use crate::pool::settings::ServerAddress;
     use crate::proxy::Kept;
@@ -240,9 +246,23 @@ mod tests {
     }
 
     fn states(live: &Live) -> String {
-        let servers = show(live).swap_remove(0).servers;
-        let words = servers.iter().map(|server| server.state);
-        words.collect::<Vec<_>>().join(", ")
+        let words: Vec<&str> =
+            servers(live).iter().map(|(_, server)| server.health.state).collect();
+        words.join(", ")
+    }
+
+    #[test]
+    fn names_are_one_word_to_a_shell() {
+        for (name, word) in [("front-end", "front-end"), ("it's a", r"'it'\''s a'"), ("", "''")] {
+            assert_eq!(quoted(name), word);
+        }
+    }
+
+    /// What is counted by state has these words only.
+    #[test]
+    fn every_state_is_counted() {
+        let all = [Shown::Up, Shown::LeftOut, Shown::Down, Shown::Drained];
+        assert_eq!(all.map(Shown::word), STATES);
     }
 
     #[test]
@@ -259,14 +279,32 @@ mod tests {
         load.enter();
         load.heard(Evidence::Silent(Trouble::HeadTimedOut), now, policy);
         // A name is all its addresses.
+        let ties = [0, 1, 1].map(|at| Tie::new(&first.pools()[0].servers[at].load));
+        let done = drain(&first, "web", "fe01:80", true).unwrap();
+        assert!(
+            done.contains(
+                "0 are under way, 3 connections of clients that are logged in there stay"
+            ),
+            "{done}"
+        );
+        drop(ties);
         let done = drain(&first, "web", "fe01:80", true).unwrap();
         assert!(done.contains("0 are under way") && !done.contains("503"), "{done}");
+        assert!(done.contains("nobody is logged in there"), "{done}");
         assert_eq!(states(&first), "drained, drained, left out, up");
-        let shown = show(&first).swap_remove(0).servers.swap_remove(2);
-        assert_eq!((shown.in_flight, shown.backup, shown.name.as_str()), (1, false, "10.0.0.3:80"));
-        assert_eq!(shown.last_trouble.as_deref(), Some("no answer in time"));
-        let ago = net::wall_micros().saturating_sub(shown.since_micros.unwrap());
-        assert!(ago < 10_000_000, "{ago}");
+        let (_, shown) = servers(&first).swap_remove(2);
+        assert_eq!(
+            (shown.in_flight, shown.backup, shown.name.as_str()),
+            (Some(1), false, "10.0.0.3:80")
+        );
+        assert_eq!(shown.health.last_trouble, "no answer in time");
+        assert!(shown.health.asked && shown.health.next.contains("explain upstream_slow_head"));
+        let ago = (net::wall_micros() / 1_000_000).saturating_sub(shown.health.since.unwrap());
+        assert!(ago < 10, "{ago}");
+        let (_, drained) = servers(&first).swap_remove(0);
+        assert!(!drained.health.asked);
+        let next = "`gatehouse pool web undrain --server 10.0.0.1:80` takes it in again";
+        assert_eq!(drained.health.next, next);
         assert!(drain(&first, "web", "fe02:80", true).unwrap_err().contains("fe01:80, "));
         assert!(drain(&first, "wed", "fe01:80", true).unwrap_err().contains("there are: web"));
         // One leaves, and comes again as another; what the operator said stays.

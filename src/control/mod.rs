@@ -24,7 +24,6 @@ mod start;
 mod tests;
 
 pub use admin::{Answer, ask_instance, drain_question};
-pub use health::{PoolHealth, ServerHealth};
 pub use service::Service;
 pub use signals::{block_signals, wait_for_signal};
 pub use source::Disk;

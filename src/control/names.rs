@@ -1,12 +1,15 @@
 //! The addresses of servers: those that the file gives, those in `[resolver] hosts`, and those that
 //! names have now.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::net::{IpAddr, SocketAddr};
 use std::sync::{Arc, mpsc};
 use std::time::Duration;
 
 use crate::config::Config;
+use crate::dns::{News, Why};
+use crate::net;
+use crate::observe::NameNow;
 use crate::pool::settings::ServerAddress;
 use crate::proxy::{Kept, Live};
 use crate::tls::TicketSecrets;
@@ -33,13 +36,20 @@ pub(super) struct Names {
     /// Stays when a reload is given up and the thread has forgotten a name meanwhile.
     known: HashMap<String, Vec<IpAddr>>,
     in_force: Places,
+    /// Names that have no answer: since when, in seconds since 1970, and why.
+    troubles: BTreeMap<String, (u64, Why)>,
 }
 
 impl Names {
     /// None yet; `events` is told when there is news.
     pub(super) fn new(events: Option<mpsc::Sender<Event>>) -> Self {
         let resolver = Resolver::new(events);
-        Self { resolver, known: HashMap::new(), in_force: HashMap::new() }
+        Self {
+            resolver,
+            known: HashMap::new(),
+            in_force: HashMap::new(),
+            troubles: BTreeMap::new(),
+        }
     }
 
     /// Asks for the names of `config`, which is to follow `before`, and waits for those that were
@@ -62,6 +72,14 @@ impl Names {
     pub(super) fn settle(&mut self, config: &Config) {
         // Where there is no thread, none was needed.
         let _ = self.resolver.want(config, None);
+        let servers = config.pools.iter().flat_map(|pool| &pool.servers);
+        let names: HashSet<&str> = servers
+            .filter_map(|server| match &server.address {
+                ServerAddress::Name { host, .. } => Some(host.as_str()),
+                ServerAddress::Socket(_) => None,
+            })
+            .collect();
+        self.troubles.retain(|host, _| names.contains(host.as_str()));
     }
 
     /// What was prepared has not come into force.
@@ -108,8 +126,38 @@ impl Names {
     }
 
     /// What has changed since the last time.
-    pub(super) fn told(&self) -> Vec<Told> {
-        self.resolver.told()
+    pub(super) fn told(&mut self) -> Vec<Told> {
+        let told = self.resolver.told();
+        for Told { news, .. } in &told {
+            let host = news.host().to_owned();
+            if let News::Trouble { why, .. } = news {
+                let since = self
+                    .troubles
+                    .get(&host)
+                    .map_or_else(|| net::wall_micros() / 1_000_000, |it| it.0);
+                self.troubles.insert(host, (since, why.clone()));
+            } else {
+                self.troubles.remove(&host);
+            }
+        }
+        told
+    }
+
+    /// The names of servers of `live` that do not lead to them, for as long as that is so.
+    pub(super) fn in_trouble(&self, live: &Live) -> Vec<NameNow> {
+        let empty: Vec<_> = live.empty_pools().collect();
+        let scene = Scene { config: &live.config, known: &self.known, empty: &empty };
+        let servers = Arc::new(live.config.resolvers.clone());
+        let asked = |host: &String| !live.config.hosts.contains_key(host);
+        let troubles = self.troubles.iter().filter(|(host, _)| asked(host));
+        let silent = troubles.filter_map(|(host, (since, why))| {
+            let news = News::Trouble { host: host.clone(), why: why.clone() };
+            scene.in_trouble(&Told { news, servers: Arc::clone(&servers) }, why, *since)
+        });
+        let mut hosts: Vec<&String> = self.known.keys().filter(|host| asked(host)).collect();
+        hosts.sort_unstable();
+        let back = hosts.into_iter().filter_map(|host| scene.leading_back(host));
+        silent.chain(back).collect()
     }
 
     /// The same as sentences about `live`, which is in force.
@@ -126,7 +174,7 @@ impl Names {
             ServerAddress::Name { host, .. } => Some(host.clone()),
             ServerAddress::Socket(_) => None,
         };
-        let wanted: std::collections::HashSet<String> =
+        let wanted: HashSet<String> =
             servers.clone().filter_map(|server| named(&server.address)).collect();
         self.known.retain(|host, _| wanted.contains(host));
         servers

@@ -9,10 +9,12 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use crate::exchange::Failure;
 use crate::net::{self, RingFlags};
 use crate::observe::{
-    Counters, Counts, FailureNow, Failures, Record, ServerNow, SiteNow, Snapshot, Status, Sums,
-    listen_losses,
+    Counters, Counts, FailureNow, Failures, NameNow, Record, ServerNow, SiteNow, Snapshot, Status,
+    Sums, listen_losses,
 };
-use crate::proxy::{Kept, Live, Shared};
+use crate::proxy::{Kept, Shared};
+
+use super::health;
 
 /// Where the kernel counts lost connections.
 const NETSTAT: &str = "/proc/net/netstat";
@@ -41,6 +43,7 @@ struct State {
     sites: Vec<String>,
     servers: Vec<(String, String)>,
     listeners: Vec<(String, SocketAddr)>,
+    names: Vec<NameNow>,
     in_force_since: u64,
     reloads: (u64, u64),
     refusal: Option<(u64, String)>,
@@ -98,6 +101,11 @@ impl Overview {
     /// Where clients are accepted.
     pub(super) fn note_listeners(&self, listeners: Vec<(String, SocketAddr)>) {
         self.state().listeners = listeners;
+    }
+
+    /// Names of servers that do not lead to them as they should.
+    pub(super) fn note_troubles(&self, names: Vec<NameNow>) {
+        self.state().names = names;
     }
 
     /// Another file came into force, or was refused.
@@ -174,7 +182,8 @@ impl Overview {
             counts,
             sites: SiteNow::all(&mut sums, &state.sites, &in_force),
             pools: live.pools().iter().map(|pool| pool.settings.name.clone()).collect(),
-            servers: ServerNow::all(&mut sums, &state.servers, servers(&live)),
+            servers: ServerNow::all(&mut sums, &state.servers, health::servers(&live)),
+            names: state.names.clone(),
             certificates: live
                 .config
                 .certificates
@@ -203,23 +212,4 @@ fn advice(failure: &FailureNow) -> &'static str {
     let of_word = Failure::of_word(failure.word);
     let mut fits = of_word.filter(|known| known.party() == failure.party);
     fits.next().map_or("`gatehouse explain` lists what the log says", Failure::advice)
-}
-
-/// With the numbers that they are counted by.
-fn servers(live: &Live) -> Vec<(u32, ServerNow)> {
-    let mut servers = Vec::new();
-    for pool in live.pools() {
-        for server in &pool.servers {
-            let now = ServerNow {
-                pool: pool.settings.name.clone(),
-                address: server.text.clone(),
-                name: server.name.clone(),
-                backup: server.backup,
-                in_flight: Some(server.load.now()),
-                ..ServerNow::default()
-            };
-            servers.push((server.number, now));
-        }
-    }
-    servers
 }

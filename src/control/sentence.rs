@@ -80,7 +80,8 @@ fn left_out(facts: &Facts<'_>) -> String {
     format!("is left out: {what}; {follows}; {}", advice(facts))
 }
 
-fn why(facts: &Facts<'_>) -> String {
+/// What was wrong last; empty if nothing ever was.
+pub(super) fn why(facts: &Facts<'_>) -> String {
     let words = facts.trouble.map_or_else(String::new, |it| trouble_words(it, facts.probe));
     let detail = facts.detail.as_str();
     // What the kernel says about a refused connection says nothing more.
@@ -92,7 +93,7 @@ fn why(facts: &Facts<'_>) -> String {
 }
 
 /// What was wrong, in words.
-pub(super) fn trouble_words(trouble: Trouble, probe: Option<&ProbeSettings>) -> String {
+fn trouble_words(trouble: Trouble, probe: Option<&ProbeSettings>) -> String {
     let words = match trouble {
         Trouble::Refused => "connection refused",
         Trouble::Unreachable => "there is no way to it",
@@ -113,7 +114,7 @@ pub(super) fn trouble_words(trouble: Trouble, probe: Option<&ProbeSettings>) -> 
 }
 
 /// What to do, with the command that shows more.
-fn advice(facts: &Facts<'_>) -> String {
+pub(super) fn advice(facts: &Facts<'_>) -> String {
     let host = facts.address.ip();
     let ask = facts.probe.map(|probe| &probe.ask).filter(|_| facts.shown == Shown::Down);
     let port = match ask {

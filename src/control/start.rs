@@ -14,7 +14,7 @@ use crate::tls::TicketSecrets;
 
 use super::crew::Crew;
 use super::doors::Doors;
-use super::health::{self, Health, PoolHealth};
+use super::health::{self, Health};
 use super::journal::{Journal, Outputs};
 use super::names::Names;
 use super::overview::Overview;
@@ -180,6 +180,7 @@ impl Running {
     pub(super) fn readdress(&mut self) {
         let told = self.names.told();
         if told.is_empty() {
+            self.show_names();
             return;
         }
         let live = self.shared.live.load_full();
@@ -195,6 +196,11 @@ impl Running {
         for sentence in self.names.sentences(&told, &self.shared.live.load()) {
             say_now(&sentence);
         }
+        self.show_names();
+    }
+
+    fn show_names(&self) {
+        self.overview.note_troubles(self.names.in_trouble(&self.shared.live.load()));
     }
 
     /// Whoever asks is told of the workers and listeners that there are now.
@@ -232,12 +238,6 @@ impl Running {
     /// Says in the service's log which servers are not as they were.
     pub(super) fn say_health(&mut self) {
         self.health.say_changes(&self.shared.live.load());
-    }
-
-    /// All pools with the health of their servers.
-    #[must_use]
-    pub fn health(&self) -> Vec<PoolHealth> {
-        health::show(&self.shared.live.load())
     }
 
     /// Takes a server of a pool out, so that only clients who are logged in there still reach it, or

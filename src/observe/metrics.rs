@@ -7,7 +7,7 @@
 use std::fmt::Write;
 
 use super::latency::Latencies;
-use super::snapshot::Snapshot;
+use super::snapshot::{STATES, Snapshot, UP};
 use super::tally::{CLASSES, Sum};
 
 /// The `Content-Type` of this text.
@@ -323,6 +323,43 @@ fn sites(text: &mut Text, now: &Snapshot) {
     }
 }
 
+fn health(text: &mut Text, now: &Snapshot) {
+    let in_force = || now.servers.iter().filter(|server| server.in_flight.is_some());
+    let name = "gatehouse_server_state";
+    text.family(
+        name,
+        "gauge",
+        "1 for the state that a server is in (up, left out, down, drained), 0 for the others.",
+    );
+    for server in in_force() {
+        for state in STATES {
+            let labels = [("pool", &*server.pool), ("server", &server.address), ("state", state)];
+            text.sample(name, &labels, u8::from(server.health.state == state));
+        }
+    }
+    let name = "gatehouse_server_pinned";
+    text.family(name, "gauge", "Connections to a server that are tied to one logged-in client.");
+    for server in in_force() {
+        text.sample(name, &[("pool", &server.pool), ("server", &server.address)], server.pinned);
+    }
+    let name = "gatehouse_pool_servers_up";
+    text.family(
+        name,
+        "gauge",
+        "Servers of a pool that are up, backups too; 0 too if none has an address.",
+    );
+    for pool in &now.pools {
+        let ours = in_force().filter(|server| server.pool == *pool);
+        let up = ours.filter(|server| server.health.state == UP).count();
+        text.sample(name, &[("pool", pool)], up);
+    }
+    text.gauge(
+        "gatehouse_names_in_trouble",
+        "Names of servers that have no answer, or lead back to this box.",
+        now.names.len(),
+    );
+}
+
 fn servers(text: &mut Text, now: &Snapshot) {
     let name = "gatehouse_server_in_flight";
     text.family(name, "gauge", "Exchanges under way at a server.");
@@ -331,6 +368,7 @@ fn servers(text: &mut Text, now: &Snapshot) {
             text.sample(name, &[("pool", &server.pool), ("server", &server.address)], in_flight);
         }
     }
+    health(text, now);
     let name = "gatehouse_server_exchanges_total";
     text.family(
         name,

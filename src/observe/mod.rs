@@ -10,6 +10,7 @@ mod notices;
 mod record;
 mod snapshot;
 mod status;
+mod status_pools;
 mod status_text;
 mod tally;
 #[cfg(test)]
@@ -22,10 +23,13 @@ pub use latency::Latencies;
 pub use metrics::{METRICS_TYPE, metrics};
 pub use notices::{Notices, Seldom, say_now};
 pub use record::{Format, Record, TEXT_BYTES_MAX, Text};
-pub use snapshot::{FailureNow, OTHER, ServerNow, SiteNow, Snapshot};
-pub use status::{
-    CertificateStatus, FailureStatus, LimitStatus, ListenerStatus, PoolStatus, ServerStatus,
-    SiteStatus, Status, Trouble, span,
+pub use snapshot::{
+    FailureNow, HealthNow, NameNow, OTHER, STATES, ServerNow, SiteNow, Snapshot, UP,
 };
+pub use status::{
+    CertificateStatus, FailureStatus, LimitStatus, ListenerStatus, SiteStatus, Status, Trouble,
+    span,
+};
+pub use status_pools::{NameStatus, PoolStatus, ServerStatus};
 pub use status_text::status_text;
 pub use tally::{CAUSES_MAX, CLASSES, Cause, NUMBERS_MAX, Sum, Sums, Tallies};

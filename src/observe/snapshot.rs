@@ -9,6 +9,12 @@ use super::tally::{NUMBERS_MAX, Sum, Sums};
 /// What stands for the sites, or servers, beyond those that are told apart.
 pub const OTHER: &str = "(other)";
 
+/// What is known of a server's health, in words.
+pub const STATES: [&str; 4] = [UP, "left out", "down", "drained"];
+
+/// It gets requests.
+pub const UP: &str = "up";
+
 /// Everything at one moment. Times are seconds since 1970.
 #[derive(Clone, Debug, Default)]
 pub struct Snapshot {
@@ -54,6 +60,8 @@ pub struct Snapshot {
     pub pools: Vec<String>,
     /// Those in force, then those that were.
     pub servers: Vec<ServerNow>,
+    /// Names of servers that do not lead to them as they should.
+    pub names: Vec<NameNow>,
     /// Name and last second of each certificate in force.
     pub certificates: Vec<(String, i64)>,
     /// The last failures, the latest first.
@@ -79,7 +87,7 @@ pub struct SiteNow {
     pub sum: Sum,
 }
 
-/// One address of a server. What is known of its health has its place here.
+/// One address of a server.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct ServerNow {
     /// Its pool.
@@ -92,8 +100,51 @@ pub struct ServerNow {
     pub backup: bool,
     /// Exchanges under way; `None` if it is not in the Config in force.
     pub in_flight: Option<u32>,
+    /// Connections to it that are tied to a logged-in client.
+    pub pinned: u32,
+    /// What is known of its health.
+    pub health: HealthNow,
     /// What there was since the start.
     pub sum: Sum,
+}
+
+/// What is known of a server's health.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct HealthNow {
+    /// One of [`STATES`].
+    pub state: &'static str,
+    /// Since when; `None`: since it is known.
+    pub since: Option<u64>,
+    /// What was wrong last, even if it is up again; empty if nothing ever was.
+    pub last_trouble: String,
+    /// It may be asked, if only since no other is up.
+    pub asked: bool,
+    /// What to do, if it is not up.
+    pub next: String,
+}
+
+impl Default for HealthNow {
+    fn default() -> Self {
+        let (last_trouble, next) = (String::new(), String::new());
+        Self { state: UP, since: None, last_trouble, asked: true, next }
+    }
+}
+
+/// A name of servers that has no answer, or leads back to us.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct NameNow {
+    /// As written in the file, without a port.
+    pub name: String,
+    /// The pools whose servers have that name.
+    pub pools: Vec<String>,
+    /// Since when; `None` if that is not known.
+    pub since: Option<u64>,
+    /// What is wrong.
+    pub why: String,
+    /// What follows for requests.
+    pub effect: String,
+    /// What to do.
+    pub next: String,
 }
 
 /// Equal failures of one site and server.

@@ -3,6 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::snapshot::{FailureNow, Snapshot};
+use super::status_pools::{NameStatus, PoolStatus, is_told, pool_troubles};
 use super::tally::Sum;
 
 /// A certificate that ends within so many days is spoken of.
@@ -52,6 +53,8 @@ pub struct Status {
     pub sites: Vec<SiteStatus>,
     /// In the order of the file.
     pub pools: Vec<PoolStatus>,
+    /// Names of servers that do not lead to them as they should.
+    pub names: Vec<NameStatus>,
     /// In the order of the file.
     pub certificates: Vec<CertificateStatus>,
     /// What is in use of `clients_max`, `handshakes_max` and `memory_max`.
@@ -91,40 +94,6 @@ pub struct SiteStatus {
     /// Half of its exchanges took less; `null` if there were none.
     pub median_seconds: Option<f64>,
     /// 99 of 100 took less.
-    pub p99_seconds: Option<f64>,
-}
-
-/// A pool.
-#[derive(Clone, Debug, Default, Deserialize, PartialEq, Serialize)]
-#[serde(default)]
-pub struct PoolStatus {
-    /// Its name in the file.
-    pub name: String,
-    /// One for each address.
-    pub servers: Vec<ServerStatus>,
-}
-
-/// One address of a server.
-#[derive(Clone, Debug, Default, Deserialize, PartialEq, Serialize)]
-#[serde(default)]
-pub struct ServerStatus {
-    /// As written in the file.
-    pub name: String,
-    /// Address and port.
-    pub address: String,
-    /// Used only when no other is up.
-    pub backup: bool,
-    /// Exchanges under way.
-    pub in_flight: u32,
-    /// Exchanges that ended, since the start.
-    pub exchanges: u64,
-    /// Of these, failed by it or by this box.
-    pub failures: u64,
-    /// Connections to it that could not be set up.
-    pub unreached: u64,
-    /// Half of its answers began within this; `null` if there were none.
-    pub median_seconds: Option<f64>,
-    /// 99 of 100 began within this.
     pub p99_seconds: Option<f64>,
 }
 
@@ -186,7 +155,7 @@ fn seconds(micros: Option<u64>) -> Option<f64> {
     micros.map(|micros| micros as f64 / 1e6)
 }
 
-fn quantiles(sum: &Sum) -> (Option<f64>, Option<f64>) {
+pub(super) fn quantiles(sum: &Sum) -> (Option<f64>, Option<f64>) {
     (seconds(sum.latency.within(0.5)), seconds(sum.latency.within(0.99)))
 }
 
@@ -215,6 +184,7 @@ impl Status {
             listeners: now.listeners.iter().map(ListenerStatus::of).collect(),
             sites: sites(now),
             pools: now.pools.iter().map(|pool| PoolStatus::of(pool, now)).collect(),
+            names: now.names.iter().map(NameStatus::of).collect(),
             certificates: now
                 .certificates
                 .iter()
@@ -239,11 +209,15 @@ impl Status {
         let mut troubles = Vec::new();
         let mut say = |what: String, next: String| troubles.push(Trouble { what, next });
         self.file_troubles(now, &mut say);
+        for Trouble { what, next } in pool_troubles(now) {
+            say(what, next);
+        }
         self.certificates.iter().for_each(|certificate| certificate.trouble(&mut say));
         self.limits.iter().for_each(|limit| limit.trouble(&mut say));
         let recent = |failure: &&FailureNow| {
             failure.party != "client"
                 && !HARMLESS.contains(&failure.word)
+                && !is_told(now, failure)
                 && now.now.saturating_sub(failure.last) <= RECENT_SECONDS
         };
         for failure in now.failures.iter().filter(recent).take(FAILURES_TOLD_MAX) {
@@ -297,12 +271,6 @@ impl Status {
                 ),
             );
         }
-        for pool in self.pools.iter().filter(|pool| pool.servers.is_empty()) {
-            say(
-                format!("pool {} has no server with an address: no name of its servers resolves", pool.name),
-                "ask as the box asks: `getent ahosts SERVER`; correct the name in the pool's servers, or add it to [resolver] hosts".to_owned(),
-            );
-        }
     }
 }
 
@@ -349,27 +317,6 @@ fn sites(now: &Snapshot) -> Vec<SiteStatus> {
         }
     });
     all.collect()
-}
-
-impl PoolStatus {
-    fn of(name: &str, now: &Snapshot) -> Self {
-        let ours = now.servers.iter().filter(|server| server.pool == name);
-        let servers = ours.filter_map(|server| {
-            let (median_seconds, p99_seconds) = quantiles(&server.sum);
-            Some(ServerStatus {
-                name: server.name.clone(),
-                address: server.address.clone(),
-                backup: server.backup,
-                in_flight: server.in_flight?,
-                exchanges: server.sum.exchanges(),
-                failures: server.sum.failed(),
-                unreached: server.sum.unreached,
-                median_seconds,
-                p99_seconds,
-            })
-        });
-        Self { name: name.to_owned(), servers: servers.collect() }
-    }
 }
 
 impl CertificateStatus {

@@ -3,6 +3,7 @@
 use std::fmt::Write;
 
 use super::status::{FailureStatus, LimitStatus, SiteStatus, Status, bytes, span};
+use super::status_pools::PoolStatus;
 
 /// Columns that a line may take up.
 const COLUMNS: usize = 80;
@@ -123,7 +124,7 @@ fn write_pools(status: &Status, out: &mut String) -> std::fmt::Result {
         writeln!(
             out,
             "\n{:<34}{:>6}{:>11}{:>8}{:>11}{:>9}",
-            cut(&format!("Pool {}", pool.name), 33),
+            pool_title(pool),
             "now",
             "exchanges",
             "failed",
@@ -144,9 +145,21 @@ fn write_pools(status: &Status, out: &mut String) -> std::fmt::Result {
                 server.unreached,
                 time(server.median_seconds)
             )?;
+            if let Some(news) = server.news(status.now) {
+                wrap(&news, ("    ! ", "      "), out)?;
+            }
         }
     }
     Ok(())
+}
+
+/// How many are up stands there however long the name is.
+fn pool_title(pool: &PoolStatus) -> String {
+    let count = match pool.servers.len() {
+        0 => " (no address)".to_owned(),
+        count => format!(" ({} of {count} up)", pool.up()),
+    };
+    format!("Pool {}{count}", cut(&pool.name, 28_usize.saturating_sub(count.len())))
 }
 
 fn write_failures(status: &Status, out: &mut String) -> std::fmt::Result {
@@ -188,11 +201,11 @@ fn write_troubles(status: &Status, out: &mut String) -> std::fmt::Result {
     Ok(())
 }
 
-/// Breaks at spaces; a longer word, such as a command that is to be copied, stays whole.
+/// Breaks at spaces; a command, which is to be copied, stays whole, however long it is.
 fn wrap(text: &str, (first, other): (&str, &str), out: &mut String) -> std::fmt::Result {
     let mut line = first.to_owned();
     let mut empty = true;
-    for word in text.split_whitespace() {
+    for word in pieces(text) {
         if !empty && line.chars().count() + 1 + word.chars().count() > COLUMNS {
             writeln!(out, "{line}")?;
             other.clone_into(&mut line);
@@ -201,8 +214,22 @@ fn wrap(text: &str, (first, other): (&str, &str), out: &mut String) -> std::fmt:
         if !empty {
             line.push(' ');
         }
-        line.push_str(word);
+        line.push_str(&word);
         empty = false;
     }
     writeln!(out, "{line}")
+}
+
+/// Words, and commands between backticks as one.
+fn pieces(text: &str) -> Vec<String> {
+    let mut pieces: Vec<String> = Vec::new();
+    let mut is_open = false;
+    for word in text.split_whitespace() {
+        match pieces.last_mut().filter(|_| is_open) {
+            Some(command) => *command += &format!(" {word}"),
+            None => pieces.push(word.to_owned()),
+        }
+        is_open ^= word.matches('`').count() % 2 == 1;
+    }
+    pieces
 }

@@ -2,7 +2,7 @@
 
 use std::collections::HashSet;
 
-use super::snapshot::{FailureNow, ServerNow, SiteNow, Snapshot};
+use super::snapshot::{FailureNow, HealthNow, NameNow, ServerNow, SiteNow, Snapshot};
 use super::tally::{Sums, Tallies};
 use super::{Record, Status, metrics, status_text};
 
@@ -77,6 +77,11 @@ fn metrics_of_a_proxy() {
         "gatehouse_exchange_seconds_sum{site=\"www\"} 20.304000",
         "gatehouse_exchange_seconds_count{site=\"www\"} 4",
         "gatehouse_server_in_flight{pool=\"web\",server=\"192.0.2.1:443\"} 2",
+        "gatehouse_server_state{pool=\"web\",server=\"192.0.2.1:443\",state=\"up\"} 1",
+        "gatehouse_server_state{pool=\"web\",server=\"192.0.2.1:443\",state=\"left out\"} 0",
+        "gatehouse_server_pinned{pool=\"web\",server=\"192.0.2.1:443\"} 0",
+        "gatehouse_pool_servers_up{pool=\"web\"} 1",
+        "gatehouse_names_in_trouble 0",
         "gatehouse_server_unreached_total{pool=\"web\",server=\"192.0.2.1:443\"} 1",
         "gatehouse_server_first_byte_seconds_sum{pool=\"web\",server=\"192.0.2.1:443\"} 10.152000",
     ] {
@@ -154,8 +159,8 @@ fn check(change: impl FnOnce(&mut Snapshot), troubles: &[&str]) {
     assert_eq!(text.contains("All is well."), troubles.is_empty(), "{text}");
     for line in text.lines() {
         // A command that is to be copied stays in one piece.
-        let fits = line.chars().count() <= 80 || line.trim_start().split(' ').count() == 1;
-        assert!(fits, "{line}");
+        let fits = line.chars().count() <= 80 || line.trim_start().starts_with('`');
+        assert!(fits && line.matches('`').count() % 2 == 0, "{line}");
     }
     let json = serde_json::to_value(&status).unwrap();
     assert_eq!(serde_json::from_value::<Status>(json).unwrap(), status);
@@ -197,7 +202,9 @@ fn what_somebody_has_to_do_something_about() {
     );
     check(
         |now| now.pools.push("empty".to_owned()),
-        &["pool empty has no server with an address: no name of its servers resolves"],
+        &[
+            "pool empty has no address and answers 503: nobody has told the addresses of its servers' names yet",
+        ],
     );
     check(
         |now| now.lines_lost = (7, NOW - 1),
@@ -207,6 +214,126 @@ fn what_somebody_has_to_do_something_about() {
     check(
         |now| now.restarts = 1,
         &["a fault in Gatehouse itself has ended 0 connections and 1 workers since the start"],
+    );
+}
+
+/// As many servers with these states, one after the other; of two the second is a backup.
+fn with(states: &'static [&'static str], asked: bool) -> impl FnOnce(&mut Snapshot) {
+    move |now: &mut Snapshot| {
+        let first = now.servers[0].clone();
+        now.servers = states
+            .iter()
+            .enumerate()
+            .map(|(place, state)| ServerNow {
+                address: format!("192.0.2.{}:443", place + 1),
+                pinned: 3,
+                backup: states.len() == 2 && place == 1,
+                health: HealthNow {
+                    state,
+                    since: (*state != "up").then_some(NOW - 300),
+                    last_trouble: "connection refused".to_owned(),
+                    asked,
+                    next: "look there".to_owned(),
+                },
+                ..first.clone()
+            })
+            .collect();
+    }
+}
+
+#[test]
+fn servers_that_are_not_up() {
+    check(with(&["up"], true), &[]);
+    check(
+        with(&["up", "up", "down", "drained"], true),
+        &[
+            "pool web: server 192.0.2.3:443 is down for 5 min: connection refused; requests go to the others",
+            "pool web: server 192.0.2.4:443 was drained 5 min ago, 2 requests under way, 3 connections of logged-in clients; requests go to the others",
+        ],
+    );
+    check(
+        with(&["left out", "up"], true),
+        &[
+            "pool web: server 192.0.2.1:443 is left out for 5 min: connection refused; requests go to the backup",
+        ],
+    );
+    check(
+        with(&["down"], true),
+        &[
+            "pool web: its only server 192.0.2.1:443 is down for 5 min: connection refused; requests are tried there all the same",
+        ],
+    );
+    check(
+        with(&["down", "down"], false),
+        &[
+            "pool web: none of its 2 servers is up, and requests get 503: 192.0.2.1:443 down for 5 min: connection refused; 192.0.2.2:443 down for 5 min: connection refused",
+        ],
+    );
+    let mut now = snapshot();
+    with(&["down", "down", "left out", "down", "down", "up"], true)(&mut now);
+    let troubles = Status::of(&now, &advice).troubles;
+    assert_eq!(
+        (troubles.len(), troubles[3].what.as_str()),
+        (4, "pool web: 2 more servers are not up")
+    );
+    // What a server that is spoken of has cost is in the list, and not said again.
+    check(
+        |now| {
+            with(&["down", "up"], true)(now);
+            let elsewhere = FailureNow { server: "192.0.2.2:443".to_owned(), ..closed(NOW) };
+            now.failures = vec![closed(NOW), elsewhere];
+        },
+        &[
+            "pool web: server 192.0.2.1:443 is down for 5 min: connection refused; requests go to the backup",
+            "upstream_closed at server 192.0.2.2:443 for site www: 3 times, the last 0 s ago",
+        ],
+    );
+}
+
+/// What was refused since no server was there is explained by why none is, as long as none is.
+#[test]
+fn refusals_that_are_explained() {
+    let refused = |word| FailureNow { word, server: String::new(), ..closed(NOW) };
+    let down = "pool web: its only server 192.0.2.1:443 is down for 5 min: connection refused; requests get 503";
+    check(
+        |now| {
+            with(&["down"], false)(now);
+            now.failures = vec![refused("all_down")];
+        },
+        &[down],
+    );
+    check(
+        |now| now.failures = vec![refused("all_down")],
+        &["all_down at site www: 3 times, the last 0 s ago"],
+    );
+    check(
+        |now| now.failures = vec![refused("no_server")],
+        &["no_server at site www: 3 times, the last 0 s ago"],
+    );
+}
+
+#[test]
+fn names_without_an_answer() {
+    let name = || NameNow {
+        name: "fe01.corp.example".to_owned(),
+        pools: vec!["web".to_owned()],
+        since: Some(NOW - 300),
+        why: "172.25.33.53 says that the name does not exist".to_owned(),
+        effect: "pool web has no address and answers 503".to_owned(),
+        next: "ask".to_owned(),
+    };
+    let told = "server name fe01.corp.example does not resolve, for 5 min: 172.25.33.53 says that the name does not exist; pool web has no address and answers 503";
+    check(
+        |now| {
+            now.servers.clear();
+            now.names = vec![name()];
+            now.failures = vec![FailureNow { word: "no_server", ..closed(NOW) }];
+        },
+        &[told],
+    );
+    check(
+        |now| now.names = (0..7).map(|_| name()).collect(),
+        &[told, told, told, told, told, "2 more names of servers do not lead to them"],
     );
 }
 
@@ -222,7 +349,7 @@ Listener https on 203.0.113.10:443
 Site                                  exchanges    failed    half in    99 % in
 www                                           4         1       3 ms       22 s
 
-Pool web                             now  exchanges  failed  unreached  half in
+Pool web (1 of 1 up)                 now  exchanges  failed  unreached  half in
   192.0.2.1:443 web01.corp.examp…      2          4       1          1     2 ms
 
 Certificate www: 84 days left

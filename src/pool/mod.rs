@@ -6,4 +6,4 @@ mod registry;
 pub mod settings;
 
 pub use balance::{Candidate, pick};
-pub use registry::{Entered, Load, Registry, Shelf};
+pub use registry::{Entered, Load, Registry, Shelf, Tie};

@@ -22,6 +22,8 @@ pub struct Load {
     unanswered: AtomicU32,
     /// The last [`Trouble`].
     trouble: AtomicU32,
+    /// Connections that are tied to a logged-in client.
+    pinned: AtomicU32,
     /// When what is shown changed; milliseconds of the monotonic clock.
     changed: AtomicU64,
     /// More about the last trouble of a probe. No worker comes here.
@@ -55,6 +57,12 @@ impl Load {
     #[must_use]
     pub fn now(&self) -> u32 {
         self.exchanges.load(Ordering::Relaxed) as u32
+    }
+
+    /// Connections to it that are tied to a logged-in client, idle or not.
+    #[must_use]
+    pub fn pinned(&self) -> u32 {
+        self.pinned.load(Ordering::Relaxed)
     }
 
     /// An exchange is about to end without a byte of an answer.
@@ -159,6 +167,25 @@ impl Load {
 
 const _: () = assert!(size_of::<Load>() == 128);
 
+/// Counts a connection to a server as tied to a logged-in client, until this is dropped.
+#[derive(Debug)]
+pub struct Tie(Arc<Load>);
+
+impl Tie {
+    /// One more at the server of `load`.
+    #[must_use]
+    pub fn new(load: &Arc<Load>) -> Self {
+        load.pinned.fetch_add(1, Ordering::Relaxed);
+        Self(Arc::clone(load))
+    }
+}
+
+impl Drop for Tie {
+    fn drop(&mut self) {
+        self.0.pinned.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
 /// Names the place where equal idle connections wait; never used for anything else again.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Shelf(pub u32);
@@ -212,6 +239,15 @@ mod tests {
         assert_eq!((load.now(), load.has_answered_since(second)), (1, true));
         let third = load.enter();
         assert!(!load.has_answered_since(third), "that was before");
+    }
+
+    #[test]
+    fn ties_are_counted_as_long_as_they_are_held() {
+        let load = Arc::new(Load::default());
+        let ties = [Tie::new(&load), Tie::new(&load)];
+        assert_eq!(load.pinned(), 2);
+        drop(ties);
+        assert_eq!(load.pinned(), 0);
     }
 
     #[test]

@@ -11,7 +11,7 @@ use crate::net::{Machine, Moment, Socket};
 use crate::observe::{Record, Text};
 use crate::pool::health::{Evidence, Policy, Standing, Trouble};
 use crate::pool::settings::PoolId;
-use crate::pool::{Candidate, Entered, pick};
+use crate::pool::{Candidate, Entered, Tie, pick};
 
 use crate::site::host::without_port;
 
@@ -31,6 +31,8 @@ pub(super) struct Lease<S> {
     pub(super) stream: Stream<S>,
     pub(super) reused: bool,
     pub(super) busy: Busy,
+    /// It was a [`Pin`] before this exchange.
+    tie: Option<Tie>,
 }
 
 /// One exchange under way at a server.
@@ -124,10 +126,10 @@ pub(super) async fn obtain<M: Machine>(
         let may_share = !fresh && plan.request.credential != Credential::Connection;
         if may_share && let Some(stream) = take_idle(client, plan, &busy).await {
             client.worker.counters.reuses.add(1);
-            return Ok(Lease { stream, reused: true, busy });
+            return Ok(Lease { stream, reused: true, busy, tie: None });
         }
         match connect(client, plan, &busy).await {
-            Ok(stream) => return Ok(Lease { stream, reused: false, busy }),
+            Ok(stream) => return Ok(Lease { stream, reused: false, busy, tie: None }),
             Err(failure) => {
                 client.worker.counters.tallies.note_unreached(busy.server().number);
                 last = failure;
@@ -307,14 +309,16 @@ pub(super) struct Pin<S> {
     server: usize,
     /// The name that the server was verified by, if that was the request's own.
     host: Option<Vec<u8>>,
+    tie: Tie,
 }
 
 impl<S> Pin<S> {
     /// Ties a connection to its client.
     pub(super) fn new(lease: Lease<S>, plan: &Plan) -> Self {
         let host = own_host(plan, lease.busy.server());
+        let tie = lease.tie.unwrap_or_else(|| Tie::new(&lease.busy.server().load));
         let Busy { ref view, pool, server, .. } = lease.busy;
-        Self { stream: lease.stream, view: view.clone(), pool, server, host }
+        Self { stream: lease.stream, view: view.clone(), pool, server, host, tie }
     }
 
     /// How long the server can be relied on to keep it.
@@ -339,7 +343,7 @@ pub(super) async fn take_pin<M: Machine>(
         pin.pool_name() == wanted && pin.host.as_ref().is_none_or(same)
     };
     let at = client.pins.iter().position(fits)?;
-    let Pin { stream, view, pool, server, .. } = client.pins.swap_remove(at);
+    let Pin { stream, view, pool, server, tie, .. } = client.pins.swap_remove(at);
     // A reload may have taken the server away, or changed how it is verified. An address that a name
     // does not have any more keeps those who are logged in there.
     let shelf = view.pool(pool).servers[server].shelf;
@@ -353,5 +357,5 @@ pub(super) async fn take_pin<M: Machine>(
     }
     let busy = Busy::new(view, pool, server);
     note_server(&mut plan.record, &busy);
-    Some(Ok(Lease { stream, reused: true, busy }))
+    Some(Ok(Lease { stream, reused: true, busy, tie: Some(tie) }))
 }

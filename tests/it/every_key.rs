@@ -42,7 +42,7 @@ const FILE: &[Row] = &[
         &["admin.socket"],
         By(&["reload: the_admin_socket_moves_and_a_second_instance_does_not_take_it"]),
     ),
-    (&["admin.adapter"], By(&["metrics: the_page_is_at_the_adapter_that_the_file_names"])),
+    (&["admin.adapter"], By(&["metrics: the_page_is_on_the_adapter_that_the_file_names"])),
     (&["admin.port"], By(&["metrics: the_page_follows_the_file"])),
 ];
 
@@ -80,7 +80,13 @@ const NETWORK: &[Row] = &[
             &["src/config/tests/faults/networks.txt: a route without a router"],
         ),
     ),
-    (&["resolver.servers"], By(&["names: another_address_is_followed_when_the_old_one_expires"])),
+    (
+        &["resolver.servers"],
+        By(&[
+            "names: another_address_is_followed_when_the_old_one_expires",
+            "names: the_second_name_server_answers_for_a_silent_first",
+        ]),
+    ),
     (&["resolver.hosts"], By(&["address: a_server_name_with_several_addresses"])),
     (
         &["listener.*.adapter"],
@@ -133,23 +139,19 @@ const POOLS: &[Row] = &[
         ],
         By(&["publish: what_a_server_sees_of_our_tls"]),
     ),
-    (
-        &["pool.*.probe.http", "pool.*.probe.http.path", "pool.*.probe.every"],
-        By(&["health_probes: what_is_known_outlasts_a_reload"]),
-    ),
-    (
-        &["pool.*.probe.http.host", "pool.*.probe.http.expect"],
-        By(&["health_probes: a_probe_asks_for_the_host_and_expects_the_status_that_the_file_says"]),
-    ),
-    (&["pool.*.probe.tcp"], By(&["health_probes: another_port_decides"])),
-    (&["pool.*.probe.timeout"], By(&["health_probes: a_probe_waits_as_long_as_the_file_says"])),
-    (&["pool.*.probe.fall"], By(&["health_probes: traffic_follows_what_probes_say"])),
-    (
-        &["pool.*.probe.rise"],
-        By(&["health_probes: a_server_is_up_again_after_as_many_probes_as_the_file_says"]),
-    ),
-    (&["pool.*.probe.all_down"], By(&["health_probes: when_all_are_down_they_are_tried_or_not"])),
     (&["pool.*.tls.ca"], By(&["publish: a_server_that_cannot_be_verified_gets_no_request"])),
+    (&["pool.*.probe.tcp"], By(&["health_probes: another_port_decides"])),
+    (
+        &["pool.*.probe.http", "pool.*.probe.http.path"],
+        By(&["health_probes: traffic_follows_what_probes_say"]),
+    ),
+    (&["pool.*.probe.http.host"], By(&["probe_keys: the_host_that_is_asked_for"])),
+    (&["pool.*.probe.http.expect"], By(&["probe_keys: the_status_that_is_expected"])),
+    (&["pool.*.probe.every"], By(&["probe_keys: probes_come_as_often_as_every_says"])),
+    (&["pool.*.probe.timeout"], By(&["probe_keys: a_probe_takes_as_long_as_its_timeout_says"])),
+    (&["pool.*.probe.fall"], By(&["probe_keys: as_many_have_to_fail_as_fall_says"])),
+    (&["pool.*.probe.rise"], By(&["probe_keys: as_many_have_to_pass_as_rise_says"])),
+    (&["pool.*.probe.all_down"], By(&["health_probes: when_all_are_down_they_are_tried_or_not"])),
 ];
 
 const SITES: &[Row] = &[

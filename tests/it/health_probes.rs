@@ -1,11 +1,8 @@
 //! Probes, and what follows from them.
 
 use std::net::{Ipv4Addr, TcpListener};
-use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
-use std::time::Duration;
 
-use crate::rig::{Child, Folder, Gatehouse, Real, Wire, free_port, nginx, now, until};
+use crate::rig::{Child, Folder, Gatehouse, Real, Wire, free_port, nginx, until};
 
 const FAST: &str = "every = \"100ms\"\nfall = 2\n";
 
@@ -233,77 +230,4 @@ fn probes_do_not_wait_for_each_other() {
     });
     assert_eq!(get(&mut gatehouse.client()), 200);
     drop(silent);
-}
-
-#[test]
-fn a_probe_asks_for_the_host_and_expects_the_status_that_the_file_says() {
-    let server = nginx();
-    let file = |expect: &str| {
-        format!(
-            "[pool.origin]\nservers = [\"127.0.0.1:{}\"]\n[pool.origin.probe]\n{FAST}\
-             http = {{ path = \"/gone.txt\", host = \"probe.test\"{expect} }}\nall_down = \"refuse\"\n",
-            server.plain
-        )
-    };
-    let gatehouse = Gatehouse::start(Folder::new(), &file(", expect = 404"));
-    until("probes", || {
-        let log = std::fs::read_to_string(server.file("../access.log")).unwrap();
-        (log.matches("GET /gone.txt HTTP/1.1 probe.test 404").count() > 3).then_some(())
-    });
-    let mut client = gatehouse.client();
-    assert_eq!(get(&mut client), 200);
-    assert!(!gatehouse.has_said("is down"));
-    gatehouse.change(&file(""));
-    gatehouse.expect_said("status 404 instead of 200");
-    until("a refusal", || (get(&mut client) == 503).then_some(()));
-}
-
-/// A server that takes its time for each answer, and how many it has given.
-fn leisurely(time: Duration) -> (u16, Arc<AtomicUsize>) {
-    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
-    let port = listener.local_addr().unwrap().port();
-    let answered = Arc::new(AtomicUsize::new(0));
-    let count = Arc::clone(&answered);
-    std::thread::spawn(move || {
-        for socket in listener.incoming() {
-            let (mut server, count) = (Wire::plain(socket.unwrap()), Arc::clone(&count));
-            std::thread::spawn(move || {
-                server.head();
-                let asked = now();
-                until("the answer's time", || (asked.elapsed() > time).then_some(()));
-                // Whoever asked may not have waited.
-                let _ = server.try_send("HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n");
-                count.fetch_add(1, Ordering::Relaxed);
-            });
-        }
-    });
-    (port, answered)
-}
-
-#[test]
-fn a_probe_waits_as_long_as_the_file_says() {
-    for (timeout, is_up) in [("800ms", true), ("100ms", false)] {
-        let (port, answered) = leisurely(Duration::from_millis(300));
-        let more = format!(
-            "[pool.origin.probe]\n{PROBE}every = \"800ms\"\ntimeout = \"{timeout}\"\nfall = 2\n"
-        );
-        let gatehouse = Gatehouse::publish(&[port], &more);
-        until("four probes", || (answered.load(Ordering::Relaxed) >= 4).then_some(()));
-        assert_eq!(gatehouse.has_said("is down"), !is_up, "{timeout}");
-    }
-}
-
-#[test]
-fn a_server_is_up_again_after_as_many_probes_as_the_file_says() {
-    const RISE: usize = 6;
-    let server = nginx();
-    let more = format!("[pool.origin.probe]\n{FAST}{PROBE}rise = {RISE}\nall_down = \"refuse\"\n");
-    let gatehouse = Gatehouse::publish(&[server.plain], &more);
-    gatehouse.expect_said("is down");
-    well(&server);
-    let mut client = gatehouse.client();
-    until("an answer", || (get(&mut client) == 200).then_some(()));
-    let log = std::fs::read_to_string(server.file("../access.log")).unwrap();
-    let passed = log.lines().filter(|line| line.contains("/well.txt") && line.ends_with(" 200"));
-    assert!((RISE..2 * RISE).contains(&passed.clone().count()), "{}", passed.count());
 }

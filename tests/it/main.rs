@@ -34,6 +34,7 @@ mod pages;
 mod patience;
 mod pools;
 mod pressure;
+mod probe_keys;
 mod publish;
 mod reload;
 mod reload_hard;

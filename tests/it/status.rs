@@ -2,6 +2,7 @@
 
 use serde_json::Value;
 
+use crate::rig::name_server::{NameServer, fails, gives};
 use crate::rig::{Folder, Gatehouse, Origin, Outcome, Wire, free_port, run, until};
 
 const SITE: &str = "[site.a]\nnames = [\"a.test\"]\nlisteners = [\"http\", \"https\"]\n\
@@ -126,23 +127,123 @@ fn a_server_that_fails() {
     let dead = free_port();
     let gatehouse = Gatehouse::publish(&[dead], SITE);
     let mut client = gatehouse.client();
-    for _ in 0..3 {
+    // Of one more it would be left out.
+    for _ in 0..2 {
         assert_eq!(get(&mut client, "/"), 503);
     }
-    let what = format!("upstream_refused at server 127.0.0.1:{dead} for site a: 3 times");
+    let what = format!("upstream_refused at server 127.0.0.1:{dead} for site a: 2 times");
     expect_trouble(&gatehouse, &what, "");
     let json = json(&gatehouse);
     assert_eq!(json["failures"][0]["failure"], "upstream_refused", "{json:#}");
     assert_eq!(
         (&json["failures"][0]["fault_of"], &json["failures"][0]["count"]),
-        (&"upstream".into(), &3.into())
+        (&"upstream".into(), &2.into())
     );
     let server = &json["pools"][0]["servers"][0];
-    assert_eq!((&server["failures"], &server["unreached"]), (&3.into(), &3.into()));
+    assert_eq!((&server["failures"], &server["unreached"]), (&2.into(), &2.into()));
     let advice = run(env!("CARGO_BIN_EXE_gatehouse"), ["explain", "upstream_refused", "--json"]);
     let next = json["troubles"][0]["next"].as_str().unwrap();
     let advice: Value = serde_json::from_slice(&advice.out).unwrap();
     assert_eq!(advice["advice"], next, "as the log's words are explained: {advice}");
+}
+
+#[test]
+fn servers_that_are_not_up() {
+    let (origin, admin, dead) = (Origin::new(), free_port(), free_port());
+    let pool = "[pool.dead.probe]\nevery = \"100ms\"\nfall = 2\nall_down = \"refuse\"\n";
+    let more = format!(
+        "[pool.dead]\nservers = [\"127.0.0.1:{dead}\"]\n{pool}{SITE}[admin]\n\
+         socket = \"./admin.sock\"\nadapter = \"internal\"\nport = {admin}\n"
+    );
+    let gatehouse = Gatehouse::publish(&[origin.port()], &more);
+    let what = format!("pool dead: its only server 127.0.0.1:{dead} is down for");
+    expect_trouble(&gatehouse, &what, &format!("nc -vz 127.0.0.1 {dead}"));
+    expect_trouble(&gatehouse, "connection refused; requests get 503", "");
+    // Somebody is logged in at the other, which is taken out.
+    let mut user = gatehouse.client();
+    user.send("GET / HTTP/1.1\r\nHost: a.test\r\nAuthorization: NTLM x\r\n\r\n");
+    let mut server = origin.accept();
+    server.head();
+    server.send("HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok");
+    assert_eq!(user.answer().text(), "ok");
+    let name = format!("127.0.0.1:{}", origin.port());
+    let pinned = |count: u64| {
+        until(&format!("{count} pinned"), || {
+            let json = json(&gatehouse);
+            let pools = json["pools"].as_array().unwrap().clone();
+            let pool = pools.into_iter().find(|pool| pool["name"] == "origin").unwrap();
+            (pool["servers"][0]["pinned"] == count).then(|| pool["servers"][0].clone())
+        })
+    };
+    assert_eq!(pinned(1)["state"], "up");
+    let done = gatehouse.pool("origin", "drain", &name).expect_success().text();
+    assert!(done.contains("1 connection of a client that is logged in there stays"), "{done}");
+    // The next request of the same client is no second one.
+    user.send("GET / HTTP/1.1\r\nHost: a.test\r\n\r\n");
+    server.head();
+    assert_eq!(pinned(1)["state"], "drained");
+    let mut page = Wire::plain(std::net::TcpStream::connect(("127.0.0.1", admin)).unwrap());
+    page.send("GET /metrics HTTP/1.1\r\nHost: localhost\r\n\r\n");
+    let metrics = String::from_utf8(page.rest().0).unwrap();
+    for line in [
+        format!(
+            "gatehouse_server_state{{pool=\"dead\",server=\"127.0.0.1:{dead}\",state=\"down\"}} 1"
+        ),
+        format!("gatehouse_server_state{{pool=\"origin\",server=\"{name}\",state=\"drained\"}} 1"),
+        format!("gatehouse_server_pinned{{pool=\"origin\",server=\"{name}\"}} 1"),
+        "gatehouse_pool_servers_up{pool=\"dead\"} 0".to_owned(),
+    ] {
+        assert!(metrics.lines().any(|one| one == line), "{line} is not in\n{metrics}");
+    }
+    crate::metrics::promtool(&gatehouse, metrics.split_once("\r\n\r\n").unwrap().1);
+    server.send("HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok");
+    assert_eq!(user.answer().text(), "ok");
+    drop(user);
+    pinned(0);
+    let what = format!("pool origin: its only server {name} was drained");
+    let next = format!("`gatehouse pool origin undrain --server {name}` takes it in again");
+    expect_trouble(&gatehouse, &what, &next);
+    gatehouse.pool("origin", "undrain", &name).expect_success();
+    assert_eq!(pinned(0)["state"], "up");
+}
+
+#[test]
+fn names_that_lead_nowhere() {
+    let names = NameServer::new(fails(3));
+    let file = |servers: &str| {
+        format!(
+            "[resolver]\nservers = [\"{}\"]\n[pool.origin]\nservers = [{servers}]\n{SITE}",
+            names.address()
+        )
+    };
+    let gatehouse = Gatehouse::start(Folder::new(), &file("\"fe01.test:443\""));
+    let who = names.address();
+    let what = format!("{who} says that the name does not exist");
+    expect_trouble(&gatehouse, &what, "nslookup -port=");
+    expect_trouble(&gatehouse, "pool origin has no address and answers 503", "[resolver] hosts");
+    let told = &json(&gatehouse)["names"][0];
+    assert_eq!((&told["name"], &told["pools"][0]), (&"fe01.test".into(), &"origin".into()));
+    // A file that is refused changes nothing of it; one without the name does.
+    gatehouse.rewrite("[pool");
+    assert!(!gatehouse.reload().status.success());
+    assert_eq!(json(&gatehouse)["names"].as_array().unwrap().len(), 1);
+    gatehouse.change(&file("\"127.0.0.1:1\""));
+    assert_eq!(json(&gatehouse)["troubles"].as_array().unwrap().len(), 0);
+    // It comes again, and then DNS is mended.
+    gatehouse.change(&file("\"fe01.test:443\""));
+    expect_trouble(&gatehouse, &what, "");
+    names.say(gives(&[[127, 0, 0, 1]]));
+    gatehouse.reload().expect_success();
+    until("all is well", || {
+        (json(&gatehouse)["names"].as_array().unwrap().is_empty()).then_some(())
+    });
+    // A good one fails later, and its addresses stay.
+    names.say(fails(2));
+    expect_trouble(&gatehouse, "the addresses from before stay in use", "");
+    // And one that leads here.
+    names.say(gives(&[[127, 0, 0, 1]]));
+    gatehouse.change(&file("\"fe01.test:$http\""));
+    expect_trouble(&gatehouse, "where Gatehouse itself listens", "correct DNS");
 }
 
 #[test]

@@ -6,6 +6,7 @@ use std::net::{IpAddr, SocketAddr};
 
 use crate::config::Config;
 use crate::dns::{ADDRESSES_MAX, News, Why};
+use crate::observe::NameNow;
 use crate::pool::settings::{PoolSettings, ServerAddress};
 
 use super::Told;
@@ -44,7 +45,11 @@ impl Scene<'_> {
                 format!("{}{}", moved(&who(server), came, went, *left_out), self.own(host, came))
             }
             News::Trouble { why, .. } => {
-                format!("{}; {}", told.why(why), self.consequence(told, host, why))
+                let command = match self.keeps(host) {
+                    true => String::new(),
+                    false => format!("; `{}` asks the same", told.command(host, why)),
+                };
+                format!("{}; {}{command}", told.why(why), self.effect(host))
             }
             News::Well { server, .. } => {
                 format!("{} answers again; the addresses are those from before", who(server))
@@ -53,38 +58,83 @@ impl Scene<'_> {
         Some(format!("{}: {what}", some(&subjects)))
     }
 
-    fn consequence(&self, told: &Told, host: &str, why: &Why) -> String {
-        if self.known.get(host).is_some_and(|addresses| !addresses.is_empty()) {
-            return "the addresses from before stay in use".to_owned();
-        }
-        let uses =
-            |pool: &&&PoolSettings| pool.servers.iter().any(|one| is_named(&one.address, host));
-        let pools: Vec<&str> =
-            self.empty.iter().filter(uses).map(|pool| pool.name.as_str()).collect();
-        let effect = match pools.as_slice() {
+    /// A name that has no answer, as it is shown for as long as that is so; `None` if no server has
+    /// that name any more.
+    pub(in crate::control) fn in_trouble(
+        &self,
+        told: &Told,
+        why: &Why,
+        since: u64,
+    ) -> Option<NameNow> {
+        let host = told.news.host();
+        Some(NameNow {
+            why: told.why(why),
+            next: format!(
+                "`{}` asks the same; correct DNS, or the name in the pool's servers, or give it an address in [resolver] hosts",
+                told.command(host, why)
+            ),
+            ..self.name(host, since)?
+        })
+    }
+
+    /// A name that leads back to us, as it is shown; `None` if it does not.
+    pub(in crate::control) fn leading_back(&self, host: &str) -> Option<NameNow> {
+        let at = self.own_place(host, self.known.get(host)?)?;
+        Some(NameNow {
+            why: format!("it leads to {at}, where Gatehouse itself listens, which is left out"),
+            next: "correct DNS, or the name in the pool's servers, or give it an address in [resolver] hosts"
+                .to_owned(),
+            ..self.name(host, 0)?
+        })
+    }
+
+    fn name(&self, host: &str, since: u64) -> Option<NameNow> {
+        let pools = self.config.pools.iter().filter(|pool| uses(pool, host));
+        let pools: Vec<String> = pools.map(|pool| pool.name.clone()).collect();
+        (!pools.is_empty()).then(|| NameNow {
+            name: host.to_owned(),
+            pools,
+            since: (since > 0).then_some(since),
+            effect: self.effect(host),
+            ..NameNow::default()
+        })
+    }
+
+    /// It has addresses from before.
+    fn keeps(&self, host: &str) -> bool {
+        self.known.get(host).is_some_and(|addresses| !addresses.is_empty())
+    }
+
+    /// What follows for requests.
+    fn effect(&self, host: &str) -> String {
+        let empty = self.empty.iter().filter(|pool| uses(pool, host));
+        let pools: Vec<&str> = empty.map(|pool| pool.name.as_str()).collect();
+        match pools.as_slice() {
+            [] if self.keeps(host) => "the addresses from before stay in use".to_owned(),
             [] => "no requests go there".to_owned(),
             [pool] => format!("pool {pool} has no address and answers 503"),
             pools => format!("pools {} have no address and answer 503", some(pools)),
-        };
-        format!("{effect}; `{}` asks the same", told.command(host, why))
+        }
     }
 
     /// Addresses that would lead back to us.
     fn own(&self, host: &str, came: &[IpAddr]) -> String {
+        let Some(at) = self.own_place(host, came) else { return String::new() };
+        format!(
+            "; {at} is left out, since Gatehouse itself listens there: correct the name, or give it an address in [resolver] hosts"
+        )
+    }
+
+    fn own_place(&self, host: &str, addresses: &[IpAddr]) -> Option<SocketAddr> {
         let servers = self.config.pools.iter().flat_map(|pool| &pool.servers);
-        let ports = servers.filter_map(|server| match &server.address {
+        let mut ports = servers.filter_map(|server| match &server.address {
             ServerAddress::Name { host: name, port } if name == host => Some(*port),
             _ => None,
         });
-        for port in ports {
-            let mut at = came.iter().map(|address| SocketAddr::new(*address, port));
-            if let Some(at) = at.find(|at| is_own(self.config, *at)) {
-                return format!(
-                    "; {at} is left out, since Gatehouse itself listens there: correct the name, or give it an address in [resolver] hosts"
-                );
-            }
-        }
-        String::new()
+        ports.find_map(|port| {
+            let mut at = addresses.iter().map(|address| SocketAddr::new(*address, port));
+            at.find(|at| is_own(self.config, *at))
+        })
     }
 }
 
@@ -173,6 +223,10 @@ fn some<T: Display>(things: &[T]) -> String {
 
 fn is_named(address: &ServerAddress, name: &str) -> bool {
     matches!(address, ServerAddress::Name { host, .. } if host == name)
+}
+
+fn uses(pool: &PoolSettings, host: &str) -> bool {
+    pool.servers.iter().any(|server| is_named(&server.address, host))
 }
 
 /// Whether one of our own Listeners accepts there: what is sent to it would come back for ever.

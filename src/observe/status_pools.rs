@@ -1,0 +1,263 @@
+//! Pools, their servers and the names of those in a status: which of them are not as they should be,
+//! what follows, and what to do.
+
+use serde::{Deserialize, Serialize};
+
+use super::snapshot::{FailureNow, NameNow, ServerNow, Snapshot, UP};
+use super::status::{Trouble, quantiles, span};
+
+/// Servers of a pool that are spoken of one by one, of those that are not up.
+const SERVERS_TOLD_MAX: usize = 3;
+
+/// Names that are spoken of.
+const NAMES_TOLD_MAX: usize = 5;
+
+/// A pool.
+#[derive(Clone, Debug, Default, Deserialize, PartialEq, Serialize)]
+#[serde(default)]
+pub struct PoolStatus {
+    /// Its name in the file.
+    pub name: String,
+    /// One for each address.
+    pub servers: Vec<ServerStatus>,
+}
+
+/// One address of a server.
+#[derive(Clone, Debug, Default, Deserialize, PartialEq, Serialize)]
+#[serde(default)]
+pub struct ServerStatus {
+    /// As written in the file.
+    pub name: String,
+    /// Address and port.
+    pub address: String,
+    /// Used only when no other is up.
+    pub backup: bool,
+    /// `up`, `left out`, `down` or `drained`.
+    pub state: String,
+    /// Since when; `null`: since it is known.
+    pub state_since: Option<u64>,
+    /// What was wrong last, even if it is up again; empty if nothing ever was.
+    pub last_trouble: String,
+    /// Exchanges under way.
+    pub in_flight: u32,
+    /// Connections to it that are tied to a logged-in client.
+    pub pinned: u32,
+    /// Exchanges that ended, since the start.
+    pub exchanges: u64,
+    /// Of these, failed by it or by this box.
+    pub failures: u64,
+    /// Connections to it that could not be set up.
+    pub unreached: u64,
+    /// Half of its answers began within this; `null` if there were none.
+    pub median_seconds: Option<f64>,
+    /// 99 of 100 began within this.
+    pub p99_seconds: Option<f64>,
+}
+
+/// A name of servers that has no answer, or leads back to us.
+#[derive(Clone, Debug, Default, Deserialize, PartialEq, Serialize)]
+#[serde(default)]
+pub struct NameStatus {
+    /// As written in the file, without a port.
+    pub name: String,
+    /// The pools whose servers have that name.
+    pub pools: Vec<String>,
+    /// Since when; `null` if that is not known.
+    pub since: Option<u64>,
+    /// What is wrong.
+    pub why: String,
+    /// What follows for requests.
+    pub effect: String,
+}
+
+impl PoolStatus {
+    pub(super) fn of(name: &str, now: &Snapshot) -> Self {
+        let ours = now.servers.iter().filter(|server| server.pool == name);
+        Self { name: name.to_owned(), servers: ours.filter_map(ServerStatus::of).collect() }
+    }
+
+    /// Servers that are up.
+    pub(super) fn up(&self) -> usize {
+        self.servers.iter().filter(|server| server.state == UP).count()
+    }
+}
+
+impl ServerStatus {
+    /// `None` if it is not in force.
+    fn of(server: &ServerNow) -> Option<Self> {
+        let (median_seconds, p99_seconds) = quantiles(&server.sum);
+        Some(Self {
+            name: server.name.clone(),
+            address: server.address.clone(),
+            backup: server.backup,
+            state: server.health.state.to_owned(),
+            state_since: server.health.since,
+            last_trouble: server.health.last_trouble.clone(),
+            in_flight: server.in_flight?,
+            pinned: server.pinned,
+            exchanges: server.sum.exchanges(),
+            failures: server.sum.failed(),
+            unreached: server.sum.unreached,
+            median_seconds,
+            p99_seconds,
+        })
+    }
+
+    /// Stands between it and its news.
+    fn verb(&self) -> &'static str {
+        if self.state == "drained" { "was" } else { "is" }
+    }
+
+    /// How it is and since when, and why, if it is not up.
+    pub(super) fn news(&self, now: u64) -> Option<String> {
+        if self.state == UP {
+            return None;
+        }
+        let since = self.state_since.map(|since| span(now.saturating_sub(since)));
+        let drained = self.state == "drained";
+        let since = match since {
+            None => String::new(),
+            Some(since) if drained => format!(" {since} ago"),
+            Some(since) => format!(" for {since}"),
+        };
+        let state = format!("{}{since}", self.state);
+        Some(if drained {
+            let logged_in = match self.pinned {
+                0 => "nobody logged in there".to_owned(),
+                1 => "1 connection of a logged-in client".to_owned(),
+                count => format!("{count} connections of logged-in clients"),
+            };
+            format!("{state}, {} requests under way, {logged_in}", self.in_flight)
+        } else if self.last_trouble.is_empty() {
+            state
+        } else {
+            format!("{state}: {}", self.last_trouble)
+        })
+    }
+}
+
+impl NameStatus {
+    pub(super) fn of(name: &NameNow) -> Self {
+        Self {
+            name: name.name.clone(),
+            pools: name.pools.clone(),
+            since: name.since,
+            why: name.why.clone(),
+            effect: name.effect.clone(),
+        }
+    }
+}
+
+/// What is wrong with pools and names, the worst first: pools without a server that is up, names,
+/// single servers.
+pub(super) fn pool_troubles(now: &Snapshot) -> Vec<Trouble> {
+    let (mut whole, mut single) = (Vec::new(), Vec::new());
+    for name in &now.pools {
+        let servers = now.servers.iter().filter(|server| server.pool == *name);
+        let told: Vec<_> =
+            servers.filter_map(|server| Some((server, ServerStatus::of(server)?))).collect();
+        let ill: Vec<_> = told.iter().filter_map(|one| Some((one, one.1.news(now.now)?))).collect();
+        if told.is_empty() {
+            // A name that is in trouble says more.
+            if !now.names.iter().any(|one| one.pools.contains(name)) {
+                whole.push(Trouble {
+                    what: format!("pool {name} has no address and answers 503: nobody has told the addresses of its servers' names yet"),
+                    next: "`journalctl -u gatehouse -n 50` says who is asked; `getent ahosts SERVER` asks as the system does".to_owned(),
+                });
+            }
+        } else if ill.len() == told.len() {
+            whole.push(all_ill(name, &ill));
+        } else {
+            let usual = told.iter().any(|(server, it)| it.state == UP && !server.backup);
+            let to = if usual { "the others" } else { "the backup" };
+            for ((server, it), news) in ill.iter().take(SERVERS_TOLD_MAX) {
+                single.push(Trouble {
+                    what: format!(
+                        "pool {name}: server {} {} {news}; requests go to {to}",
+                        it.address,
+                        it.verb()
+                    ),
+                    next: server.health.next.clone(),
+                });
+            }
+            if ill.len() > SERVERS_TOLD_MAX {
+                let more = ill.len() - SERVERS_TOLD_MAX;
+                single.push(Trouble {
+                    what: format!("pool {name}: {more} more servers are not up"),
+                    next: "see them above, or in `gatehouse status --json`".to_owned(),
+                });
+            }
+        }
+    }
+    whole.extend(name_troubles(now));
+    whole.append(&mut single);
+    whole
+}
+
+/// A server that is not up, and its news.
+type Ill<'i> = (&'i (&'i ServerNow, ServerStatus), String);
+
+/// None of a pool's servers is up.
+fn all_ill(name: &str, ill: &[Ill<'_>]) -> Trouble {
+    let asked = ill.iter().any(|((server, _), _)| server.health.asked);
+    let effect = if asked { "requests are tried there all the same" } else { "requests get 503" };
+    // What somebody has taken out needs no repair.
+    let broken = ill.iter().find(|((_, it), _)| it.state != "drained");
+    let next = broken.or(ill.first()).map(|((server, _), _)| server.health.next.clone());
+    let told = ill.iter().take(SERVERS_TOLD_MAX);
+    let told: Vec<String> = told.map(|((_, it), news)| format!("{} {news}", it.address)).collect();
+    let more = match ill.len() {
+        count if count > SERVERS_TOLD_MAX => format!("; and {} more", count - SERVERS_TOLD_MAX),
+        _ => String::new(),
+    };
+    let what = match ill {
+        [((_, it), news)] => {
+            let verb = it.verb();
+            format!("pool {name}: its only server {} {verb} {news}; {effect}", it.address)
+        }
+        _ => format!(
+            "pool {name}: none of its {} servers is up, and {effect}: {}{more}",
+            ill.len(),
+            told.join("; ")
+        ),
+    };
+    Trouble { what, next: next.unwrap_or_default() }
+}
+
+fn name_troubles(now: &Snapshot) -> Vec<Trouble> {
+    let told = now.names.iter().take(NAMES_TOLD_MAX).map(|name| {
+        let since = name.since.map(|since| span(now.now.saturating_sub(since)));
+        let since =
+            since.map_or_else(String::new, |since| format!(" does not resolve, for {since}"));
+        Trouble {
+            what: format!("server name {}{since}: {}; {}", name.name, name.why, name.effect),
+            next: name.next.clone(),
+        }
+    });
+    let more = now.names.len().saturating_sub(NAMES_TOLD_MAX);
+    let more = (more > 0).then(|| Trouble {
+        what: format!("{more} more names of servers do not lead to them"),
+        next: "`gatehouse status --json` lists them".to_owned(),
+    });
+    told.chain(more).collect()
+}
+
+/// Whether a trouble of the pools, or of a name, says already why there was such a failure.
+pub(super) fn is_told(now: &Snapshot, failure: &FailureNow) -> bool {
+    match failure.word {
+        // No server stands in its record.
+        "all_down" => now.pools.iter().any(|pool| {
+            let mut ours = now.servers.iter().filter(|server| server.pool == *pool).peekable();
+            ours.peek().is_some() && ours.all(|server| !server.health.asked)
+        }),
+        "no_server" => !now.names.is_empty(),
+        _ => failure.party == "upstream" && is_ill(now, &failure.server),
+    }
+}
+
+fn is_ill(now: &Snapshot, address: &str) -> bool {
+    let servers = now.servers.iter().filter(|server| server.in_flight.is_some());
+    let mut servers = servers.filter(|server| server.address == address).peekable();
+    servers.peek().is_some()
+        && servers.all(|server| matches!(server.health.state, "down" | "left out"))
+}
