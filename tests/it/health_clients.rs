@@ -1,0 +1,35 @@
+//! What clients do by themselves says nothing about servers, and what nobody asks any more neither.
+
+use crate::rig::{Child, Gatehouse, Origin, Wire};
+
+const DONE: &str = "HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Length: 4\r\n\r\ndone";
+
+/// More than it takes to leave a server out.
+const OFTEN: usize = 5;
+
+fn get(host: &str) -> String {
+    format!("GET / HTTP/1.1\r\nHost: {host}\r\n\r\n")
+}
+
+#[track_caller]
+fn serve(client: &mut Wire, server: &mut Wire, request: &str) {
+    server.expect(request);
+    server.send(DONE);
+    assert_eq!(client.answer().text(), "done");
+}
+
+#[test]
+fn a_client_that_keeps_its_upload_back_takes_no_server_out() {
+    let (server, backup) = (Origin::new(), Child::new());
+    let more = format!("backup = [\"127.0.0.1:{}\"]\n", backup.port);
+    let gatehouse = Gatehouse::publish(&[server.port()], &more);
+    for _ in 0..OFTEN {
+        let mut client = gatehouse.client();
+        client.send("POST / HTTP/1.1\r\nHost: a.test\r\nContent-Length: 9\r\n\r\nabc");
+        server.accept().head();
+        assert_eq!(client.answer().status(), 503, "the server has lost its patience");
+    }
+    let mut client = gatehouse.client();
+    client.send(get("a.test"));
+    serve(&mut client, &mut server.accept(), &get("a.test"));
+}
