@@ -1,6 +1,6 @@
 //! What clients do by themselves says nothing about servers, and what nobody asks any more neither.
 
-use crate::rig::{Child, Gatehouse, Origin, Wire};
+use crate::rig::{Child, Gatehouse, Kind, Origin, Wire, leaf};
 
 const DONE: &str = "HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Length: 4\r\n\r\ndone";
 
@@ -28,6 +28,28 @@ fn a_client_that_keeps_its_upload_back_takes_no_server_out() {
         client.send("POST / HTTP/1.1\r\nHost: a.test\r\nContent-Length: 9\r\n\r\nabc");
         server.accept().head();
         assert_eq!(client.answer().status(), 503, "the server has lost its patience");
+    }
+    let mut client = gatehouse.client();
+    client.send(get("a.test"));
+    serve(&mut client, &mut server.accept(), &get("a.test"));
+}
+
+#[test]
+fn a_name_that_a_client_made_up_takes_no_server_out() {
+    let secure = |names: &[&str]| Origin::secure(leaf(names, Kind::Ecdsa).server());
+    let (server, backup) = (secure(&["a.test"]), secure(&["a.test", "c.test"]));
+    let more = format!(
+        "backup = [\"127.0.0.1:{}\"]\n[pool.origin.tls]\nca = \"ca.pem\"\nserver_name = \"host\"\n\
+         [site.a]\nnames = [\"a.test\", \"c.test\"]\nlisteners = [\"http\"]\n\
+         [[site.a.rule]]\npath = \"/\"\npool = \"origin\"\n",
+        backup.port()
+    );
+    let gatehouse = Gatehouse::publish(&[server.port()], &more);
+    for _ in 0..OFTEN {
+        let mut client = gatehouse.client();
+        client.send(get("c.test"));
+        assert!(server.try_accept().is_err());
+        serve(&mut client, &mut backup.accept(), &get("c.test"));
     }
     let mut client = gatehouse.client();
     client.send(get("a.test"));
