@@ -1,6 +1,6 @@
 //! What clients do by themselves says nothing about servers, and what nobody asks any more neither.
 
-use crate::rig::{Child, Gatehouse, Kind, Origin, Wire, leaf};
+use crate::rig::{Child, Folder, Gatehouse, Kind, Origin, Wire, free_port, leaf, until};
 
 const DONE: &str = "HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Length: 4\r\n\r\ndone";
 
@@ -54,4 +54,35 @@ fn a_name_that_a_client_made_up_takes_no_server_out() {
     let mut client = gatehouse.client();
     client.send(get("a.test"));
     serve(&mut client, &mut server.accept(), &get("a.test"));
+}
+
+#[test]
+fn a_probe_that_was_taken_out_has_no_last_word() {
+    let (slow, other) = (Origin::new(), Child::new());
+    let pool = format!(
+        "[pool.origin]\nservers = [\"127.0.0.1:{}\", \"127.0.0.1:{}\"]\nbalance = \"round-robin\"\n",
+        slow.port(),
+        other.port
+    );
+    let probe = "[pool.origin.probe]\nhttp = { path = \"/\" }\nevery = \"60s\"\ntimeout = \"2s\"\nfall = 1\n";
+    let gatehouse = Gatehouse::start(Folder::new(), &format!("{pool}{probe}"));
+    let mut probed = slow.accept();
+    probed.head();
+    gatehouse.change(&pool);
+    probed.expect_end();
+    for _ in 0..3 {
+        let mut client = gatehouse.client();
+        client.send(get("a.test"));
+        until("a request at the server whose probe failed too late", || {
+            if let Some(mut server) = slow.look() {
+                serve(&mut client, &mut server, &get("a.test"));
+                return Some(());
+            }
+            if client.has_bytes() {
+                client = gatehouse.client();
+                client.send(get("a.test"));
+            }
+            None
+        });
+    }
 }
