@@ -86,3 +86,23 @@ fn a_probe_that_was_taken_out_has_no_last_word() {
         });
     }
 }
+
+#[test]
+fn a_probe_that_was_corrected_is_not_said_to_have_passed() {
+    let port = free_port();
+    let file = |path: &str| {
+        format!(
+            "[pool.origin]\nservers = [\"127.0.0.1:{port}\"]\n[pool.origin.probe]\n\
+             http = {{ path = \"{path}\" }}\nevery = \"200ms\"\nfall = 2\n"
+        )
+    };
+    let gatehouse = Gatehouse::start(Folder::new(), &file("/old"));
+    gatehouse.expect_said("is down: 2 probes in a row failed");
+    gatehouse.change(&file("/new"));
+    gatehouse.expect_said("gets requests until 2 probes of the new one in a row have failed");
+    until("the new probe's word", || {
+        let downs = gatehouse.count_said("is down: 2 probes in a row failed");
+        (downs == 2).then_some(())
+    });
+    assert!(!gatehouse.has_said("in a row passed"));
+}
