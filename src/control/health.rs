@@ -14,7 +14,7 @@ use crate::pool::settings::Ask;
 use crate::proxy::{Live, LivePool, LiveServer, Shared};
 
 use super::probes::Probes;
-use super::sentence::{Facts, advice, sentence, why};
+use super::sentence::{Facts, advice, asked_anew, sentence, why};
 
 /// After a change of a server was said, its next is said no sooner; what it comes to is always said.
 const SAY_PAUSE: Duration = Duration::from_secs(5);
@@ -51,19 +51,25 @@ impl Health {
         let asked = std::mem::take(&mut self.asks);
         for pool in live.pools() {
             let name = &pool.settings.name;
-            let ask = pool.settings.probe.as_ref().map(|probe| &probe.ask);
+            let probe = pool.settings.probe.as_ref();
+            let ask = probe.map(|probe| &probe.ask);
+            let is_other = asked.get(name) != ask;
             for server in &pool.servers {
                 let key = (name.clone(), server.dial.to);
                 let known = before.get(&key);
-                if known.is_none() || asked.get(name) != ask {
+                if known.is_none() || is_other {
                     server.load.heard(Evidence::ProbesChanged, millis(now), pool.policy);
                 }
                 if known.is_none() {
                     // It may have been here before, as another.
                     server.load.heard(Evidence::Answered, millis(now), pool.policy);
                 }
-                let (said, say_at) =
+                let (mut said, say_at) =
                     known.map_or((server.load.shown().0, now), |known| (known.said, known.say_at));
+                if let (true, Shown::Down, Some(probe)) = (is_other, said, probe) {
+                    say_now(&asked_anew(name, server.dial.to, probe.fall));
+                    said = server.load.shown().0;
+                }
                 self.known.insert(key, Known { load: Arc::clone(&server.load), said, say_at });
             }
             if let Some(ask) = ask {

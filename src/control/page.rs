@@ -5,7 +5,7 @@ use std::collections::VecDeque;
 use std::io::{self, Read, Write};
 use std::net::{IpAddr, Shutdown, SocketAddr, TcpListener, TcpStream};
 use std::os::fd::AsRawFd;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use crate::config::AdminPage;
@@ -19,6 +19,9 @@ use super::overview::Overview;
 
 /// Visitors at a time; for one more the oldest is sent away.
 const VISITORS_MAX: usize = 16;
+
+/// Threads at a time, also for those who are on their way out.
+const THREADS_MAX: usize = 2 * VISITORS_MAX;
 
 /// The longest head of a request.
 const HEAD_BYTES_MAX: usize = 8 * 1024;
@@ -80,8 +83,62 @@ impl Drop for Page {
     }
 }
 
-/// Who is being served, the oldest first.
-type Visitors = Mutex<VecDeque<(u64, TcpStream)>>;
+/// Who is there.
+#[derive(Debug, Default)]
+struct Visitors {
+    present: Mutex<Present>,
+    /// A thread has ended.
+    left: Condvar,
+}
+
+#[derive(Debug, Default)]
+struct Present {
+    /// Who is being served, the oldest first.
+    served: VecDeque<(u64, TcpStream)>,
+    /// Also of those that were sent away and have not noticed yet.
+    threads: usize,
+}
+
+impl Visitors {
+    fn present(&self) -> MutexGuard<'_, Present> {
+        self.present.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// A visitor's place; free again when this is dropped.
+struct Place {
+    visitors: Arc<Visitors>,
+    number: u64,
+}
+
+impl Place {
+    /// The oldest visitor makes room, if need be.
+    fn take(visitors: &Arc<Visitors>, number: u64, stream: TcpStream) -> Self {
+        let mut present = visitors.present();
+        // Those that were sent away end at once, but not faster than others may come.
+        while present.threads >= THREADS_MAX {
+            present = visitors.left.wait(present).unwrap_or_else(PoisonError::into_inner);
+        }
+        if present.served.len() >= VISITORS_MAX
+            && let Some((_, oldest)) = present.served.pop_front()
+        {
+            // Its thread notices, and ends.
+            let _ = oldest.shutdown(Shutdown::Both);
+        }
+        present.served.push_back((number, stream));
+        present.threads += 1;
+        Self { visitors: Arc::clone(visitors), number }
+    }
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        let mut present = self.visitors.present();
+        present.served.retain(|(other, _)| *other != self.number);
+        present.threads -= 1;
+        self.visitors.left.notify_one();
+    }
+}
 
 /// Until the socket is shut.
 fn receive_all(listener: &TcpListener, host: &Arc<Host>, overview: &Arc<Overview>) {
@@ -105,30 +162,15 @@ fn receive(
     visitors: &Arc<Visitors>,
     (host, overview): (&Arc<Host>, &Arc<Overview>),
 ) -> io::Result<()> {
-    let kept = stream.try_clone()?;
-    let mut present = visitors.lock().unwrap_or_else(PoisonError::into_inner);
-    if present.len() >= VISITORS_MAX
-        && let Some((_, oldest)) = present.pop_front()
-    {
-        // Its thread notices, and ends.
-        let _ = oldest.shutdown(Shutdown::Both);
-    }
-    present.push_back((number, kept));
-    drop(present);
-    let (visitors, host, overview) = (Arc::clone(visitors), Arc::clone(host), Arc::clone(overview));
-    let left = Arc::clone(&visitors);
-    let leave = move || {
-        let mut present = left.lock().unwrap_or_else(PoisonError::into_inner);
-        present.retain(|(other, _)| *other != number);
-    };
-    let leave_at_once = leave.clone();
+    let place = Place::take(visitors, number, stream.try_clone()?);
+    let (host, overview) = (Arc::clone(host), Arc::clone(overview));
     let thread = std::thread::Builder::new().name("admin-visit".to_owned());
     let started = thread.spawn(move || {
         // Whoever hangs up early does not want the answer.
         let _ = visit(stream, &host, &overview);
-        leave();
+        drop(place);
     });
-    started.map(drop).inspect_err(|_| leave_at_once())
+    started.map(drop)
 }
 
 /// What is left of a visit.

@@ -12,7 +12,7 @@ use std::time::Duration;
 use crate::net::{self, Machine, Moment, Ring, Ticker, Ticks};
 use crate::observe::say_now;
 use crate::pool::health::Evidence;
-use crate::proxy::{Live, Shared, Visitor};
+use crate::proxy::{Live, LivePool, Shared, Visitor};
 
 /// Within this time after a server is new it is looked at for the first time, so that hundreds are
 /// not looked at in one moment.
@@ -91,7 +91,9 @@ async fn look_until(ring: Ring, shared: Arc<Shared>, stop: Arc<AtomicBool>) -> R
             target.busy.set(true);
             let busy = Rc::clone(&target.busy);
             let place = (target.pool, target.server);
-            ring.spawn(look(Rc::clone(&visitor), Arc::clone(&live), place, busy));
+            let visit =
+                look(Rc::clone(&visitor), (Arc::clone(&live), Arc::clone(&shared)), place, busy);
+            ring.spawn(visit);
         }
     }
     Ok(())
@@ -100,7 +102,7 @@ async fn look_until(ring: Ring, shared: Arc<Shared>, stop: Arc<AtomicBool>) -> R
 /// One look at a server, and what is known after it.
 async fn look(
     visitor: Rc<Visitor<Ring>>,
-    live: Arc<Live>,
+    (live, shared): (Arc<Live>, Arc<Shared>),
     (pool, server): (usize, usize),
     busy: Rc<Cell<bool>>,
 ) {
@@ -117,7 +119,14 @@ async fn look(
                 Some(Evidence::ProbeFailed(refusal.trouble))
             }
         };
-        if let Some(evidence) = evidence {
+        // Whoever took a probe out does not want to hear of its last look, which nobody would mend.
+        let name = &pool.settings.name;
+        let still = |now: &LivePool| {
+            now.settings.name == *name
+                && now.settings.probe.as_ref().is_some_and(|now| now.ask == probe.ask)
+        };
+        let is_asked = shared.live.load().pools().iter().any(still);
+        if let Some(evidence) = evidence.filter(|_| is_asked) {
             load.heard(evidence, net::monotonic().0 / 1_000_000, pool.policy);
         }
     }

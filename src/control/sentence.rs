@@ -50,6 +50,15 @@ pub(super) fn sentence(facts: &Facts<'_>) -> String {
     format!("pool {}: server {} {news}", facts.pool, facts.address)
 }
 
+/// One line for a server that was down by a probe which is not made any more. It is not known to be
+/// well: nobody has looked by the new one.
+pub(super) fn asked_anew(pool: &str, address: SocketAddr, fall: u8) -> String {
+    format!(
+        "pool {pool}: server {address} was down by its old probe, and gets requests until {} of the new one in a row have failed",
+        probes(fall)
+    )
+}
+
 fn probes(count: u8) -> String {
     if count == 1 { "1 probe".to_owned() } else { format!("{count} probes") }
 }
@@ -127,9 +136,16 @@ pub(super) fn advice(facts: &Facts<'_>) -> String {
             "is its service started, on this port? from this box: `nc -vz {host} {port}`"
         ),
         Some(Trouble::Unreachable) => format!("the way to it: `ip route get {host}`"),
-        Some(Trouble::ConnectTimedOut) => format!(
-            "is the machine up, and does each firewall let this box through? `nc -vz -w 5 {host} {port}`"
-        ),
+        Some(Trouble::ConnectTimedOut) => {
+            let tls = if facts.tls && !matches!(ask, Some(Ask::Tcp(_))) {
+                "; if that connects, the service there hangs before TLS is set up: look at it"
+            } else {
+                ""
+            };
+            format!(
+                "is the machine up, and does each firewall let this box through? `nc -vz -w 5 {host} {port}`{tls}"
+            )
+        }
         Some(Trouble::Handshake) => {
             "what to do: `gatehouse explain upstream_tls_failed`".to_owned()
         }
@@ -222,6 +238,20 @@ mod tests {
              connections and does not answer: look at the application there, `gatehouse explain \
              upstream_slow_head`",
         );
+    }
+
+    /// A kernel goes on taking connections for a program that hangs.
+    #[test]
+    fn a_server_that_hangs_before_tls_is_not_blamed_on_a_firewall() {
+        let tcp = probe(Ask::Tcp(5061), true);
+        for (probe, tls, told) in
+            [(None, true, true), (None, false, false), (Some(&tcp), true, false)]
+        {
+            let facts = Facts { tls, ..facts(probe, Shown::Down, Trouble::ConnectTimedOut) };
+            let said = sentence(&facts);
+            assert!(said.contains("`nc -vz -w 5 192.0.2.12"), "{said}");
+            assert_eq!(said.contains("hangs before TLS"), told, "{said}");
+        }
     }
 
     #[test]

@@ -135,8 +135,10 @@ impl Service {
     /// Runs until SIGTERM or SIGINT, then until everybody has gone.
     pub fn run(mut self) {
         tell_manager(&[NotifyState::Ready]);
+        let mut look_at = net::monotonic() + LOOK_EVERY;
         loop {
-            match self.events.next(LOOK_EVERY) {
+            let left = Duration::from_nanos(look_at.since(net::monotonic()));
+            match self.events.next(left) {
                 Some(Event::Signal(Signal::SIGHUP)) => {
                     let answer = self.reload();
                     say_now(&answer.text);
@@ -161,12 +163,13 @@ impl Service {
                     // Whoever asked may have gone.
                     let _ = asker.send(answer);
                 }
-                None => {
-                    self.running.mend();
-                    self.running.say_health();
-                    self.open_page();
-                    self.look_at_files();
-                }
+                None => {}
+            }
+            // By the clock: events that never pause, say of names that move all the time, put off none
+            // of this.
+            if net::monotonic() >= look_at {
+                self.look();
+                look_at = net::monotonic() + LOOK_EVERY;
             }
         }
         say_now("stopping; running requests may end, a second signal stops at once");
@@ -176,6 +179,14 @@ impl Service {
         running.stop(|| ended_again(&mut events));
         // Until now it has said that the process is ending.
         drop(page);
+    }
+
+    /// Does what nobody asks for.
+    fn look(&mut self) {
+        self.running.mend();
+        self.running.say_health();
+        self.open_page();
+        self.look_at_files();
     }
 
     /// Reads the file again. If anything is wrong with it, it changes nothing.

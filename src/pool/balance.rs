@@ -30,7 +30,12 @@ pub fn pick(
         Balance::RoundRobin => in_turn(count, &candidate, turn, class),
         Balance::LeastLoaded => least_loaded(count, &candidate, turn, class),
     };
-    CLASSES.into_iter().find_map(among)
+    // One that comes back between two looks stands nowhere, and would be missed.
+    let anybody = |&index: &usize| {
+        let candidate = candidate(index);
+        !candidate.tried && candidate.standing != Standing::Out && candidate.weight > 0
+    };
+    CLASSES.into_iter().find_map(among).or_else(|| (0..count).find(anybody))
 }
 
 /// How it stands, and whether it is a backup.
@@ -124,6 +129,27 @@ mod tests {
             check(&[backup, tried], balance, &[0, 0]);
             assert_eq!(pick(1, |_| tried, balance, 0), None);
             assert_eq!(pick(0, |_| tried, balance, 0), None);
+        }
+    }
+
+    /// Other workers hear of servers while this one looks at them.
+    #[test]
+    fn a_server_that_comes_back_meanwhile_is_not_missed() {
+        let standings = [Standing::Up, Standing::LeftOut, Standing::Down];
+        for balance in [Balance::RoundRobin, Balance::LeastLoaded] {
+            for (before, after) in standings.iter().flat_map(|one| standings.map(|two| (*one, two)))
+            {
+                for changes_at in 0..20 {
+                    let looks = std::cell::Cell::new(0);
+                    let candidate = |_| {
+                        let standing = if looks.get() < changes_at { before } else { after };
+                        looks.set(looks.get() + 1);
+                        Candidate { standing, ..server(0, 1) }
+                    };
+                    let picked = pick(1, candidate, balance, 0);
+                    assert_eq!(picked, Some(0), "{before:?}, then {after:?} at {changes_at}");
+                }
+            }
         }
     }
 

@@ -200,6 +200,12 @@ fn note_health<S>(lease: &Lease<S>, attempt: &Attempt, progress: &Progress, now:
         return;
     }
     let fault = match attempt {
+        // A server may lose its patience with a client that keeps the rest of its request back.
+        Attempt::Failed(Failure::Upstream(UpstreamFault::ClosedBeforeHead))
+            if !progress.request_whole.get() =>
+        {
+            None
+        }
         Attempt::Failed(Failure::Upstream(fault)) => Some(*fault),
         // A connection that had waited was just ending, as it may.
         Attempt::Answered(_) | Attempt::Failed(_) | Attempt::Again => None,

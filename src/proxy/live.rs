@@ -103,6 +103,14 @@ impl fmt::Debug for LiveServer {
     }
 }
 
+impl LiveServer {
+    /// Whether the request's own Host is the name that it is asked for and verified by.
+    #[must_use]
+    pub fn is_verified_by_host(&self) -> bool {
+        self.tls.as_ref().is_some_and(|tls| tls.name.is_none())
+    }
+}
+
 impl Live {
     /// Prepares `config`. `resolve` gives the addresses of a server's name, none if it has none
     /// now.

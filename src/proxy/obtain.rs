@@ -71,6 +71,8 @@ impl Busy {
         let evidence = match fault {
             Some(UpstreamFault::Refused) => Some(Evidence::Failed(Trouble::Refused)),
             Some(UpstreamFault::Unreachable) => Some(Evidence::Failed(Trouble::Unreachable)),
+            // The client has chosen the name that the server did not prove, or did not know.
+            Some(UpstreamFault::TlsFailed) if self.server().is_verified_by_host() => None,
             Some(UpstreamFault::TlsFailed) => Some(Evidence::Failed(Trouble::Handshake)),
             Some(UpstreamFault::ClosedBeforeHead) => Some(Evidence::Failed(Trouble::Closed)),
             Some(UpstreamFault::SlowConnect) => Some(late(Trouble::ConnectTimedOut)),
@@ -190,8 +192,9 @@ fn choose<M: Machine>(client: &Client<M>, plan: &Plan, tried: u64, turn: usize) 
 
 /// The name in the request's Host, where the server is verified by it.
 fn own_host(plan: &Plan, server: &LiveServer) -> Option<Vec<u8>> {
-    let by_host = server.tls.as_ref().is_some_and(|tls| tls.name.is_none());
-    by_host.then(|| without_port(plan.record.text(Text::Host)).to_ascii_lowercase())
+    server
+        .is_verified_by_host()
+        .then(|| without_port(plan.record.text(Text::Host)).to_ascii_lowercase())
 }
 
 async fn take_idle<M: Machine>(

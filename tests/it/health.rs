@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use crate::rig::{Child, Folder, Gatehouse, Origin, Shot, free_port, load, median, until};
+use crate::rig::{Child, Folder, Gatehouse, Origin, Shot, free_port, load, median, now, until};
 
 const RATE: u32 = 150;
 
@@ -207,4 +207,20 @@ fn a_drained_server_gets_nothing_new() {
     assert_eq!(client.answer().status(), 503);
     let records = gatehouse.records(asked + 1);
     assert_eq!(records.last().unwrap()["failure"], "all_down");
+}
+
+/// Whatever keeps the control side busy, be it a script or names that move all the time.
+#[test]
+fn a_script_that_never_pauses_does_not_keep_the_log_silent() {
+    let gatehouse = Gatehouse::publish(&[free_port()], "");
+    let mut client = gatehouse.client();
+    for _ in 0..3 {
+        client.send(get("/"));
+        assert_eq!(client.answer().status(), 503);
+    }
+    let until = now() + Duration::from_secs(10);
+    while !gatehouse.has_said("is left out") {
+        assert!(now() < until, "it asks more often than once a second, and nothing is said");
+        gatehouse.pool("origin", "drain", "nobody");
+    }
 }

@@ -16,6 +16,7 @@ mod every_key;
 mod fields;
 mod front_tls;
 mod health;
+mod health_clients;
 mod health_probes;
 mod identity;
 mod latency;

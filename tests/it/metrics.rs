@@ -220,6 +220,35 @@ fn who_is_answered_and_who_is_not() {
     assert!(!scrape(port).contains("healthz"), "visits are not exchanges");
 }
 
+/// More at once than threads could end that were told to.
+#[test]
+fn a_crowd_of_visitors_has_few_threads() {
+    let port = free_port();
+    let gatehouse = Gatehouse::start(Folder::new(), &(site("a", "a.test") + &admin(port)));
+    let before = gatehouse.memory("Threads:");
+    let crowd = || {
+        for _ in 0..20 {
+            let connect = |_| TcpStream::connect(("127.0.0.1", port)).unwrap();
+            let mut crowd: Vec<TcpStream> = (0..200).map(connect).collect();
+            for visitor in &mut crowd {
+                // Most have been sent away by now.
+                let _ = visitor.write_all(b"GET /metrics HTTP/1.1\r\nHost: localhost\r\n\r\n");
+            }
+        }
+    };
+    let mut most = 0;
+    std::thread::scope(|scope| {
+        let crowds = [(); 3].map(|()| scope.spawn(crowd));
+        until("the end of the crowds", || {
+            most = most.max(gatehouse.memory("Threads:"));
+            crowds.iter().all(std::thread::ScopedJoinHandle::is_finished).then_some(())
+        });
+    });
+    // Twice as many as are allowed: the kernel sees a thread for a moment longer.
+    assert!(most <= before + 64, "{most} threads, and {before} without visitors");
+    assert_eq!(ask(port, "GET /healthz", "localhost").0, 200);
+}
+
 #[test]
 fn slow_and_silent_visitors_keep_nobody_waiting() {
     let port = free_port();

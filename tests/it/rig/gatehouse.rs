@@ -217,7 +217,12 @@ impl Gatehouse {
 
     /// Whether a line on standard error holds `part`.
     pub(crate) fn has_said(&self, part: &str) -> bool {
-        self.said.lock().unwrap().iter().any(|line| line.contains(part))
+        self.count_said(part) > 0
+    }
+
+    /// How many lines on standard error hold `part`.
+    pub(crate) fn count_said(&self, part: &str) -> usize {
+        self.said.lock().unwrap().iter().filter(|line| line.contains(part)).count()
     }
 
     /// Waits until the access log has `count` lines, and gives them all.
