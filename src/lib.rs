@@ -81,6 +81,7 @@
 //!   [`config`], [`observe`]
 //! * waits: [`net`], [`proxy`], [`control`]
 //! * tools: [`bench`]; [`command`] is the command line
+//! * in tests only: `fuzz.rs` lists the `fuzz_*` functions beside the code: what must hold for any bytes
 //!
 //! # What is deliberately not here
 //!
@@ -100,6 +101,8 @@ pub mod control;
 pub mod dns;
 pub mod document;
 pub mod exchange;
+#[cfg(any(test, fuzzing))]
+pub mod fuzz;
 pub mod http;
 pub mod net;
 pub mod observe;

@@ -9,6 +9,8 @@ mod certificate;
 mod complaint;
 mod errors;
 mod faults;
+#[cfg(any(test, fuzzing))]
+mod fuzz;
 mod include;
 mod judge;
 mod later;
@@ -33,6 +35,8 @@ use std::net::{IpAddr, SocketAddr};
 use std::path::{Path, PathBuf};
 
 pub use crate::pool::settings::Timeouts;
+#[cfg(any(test, fuzzing))]
+pub use fuzz::fuzz_config;
 pub use later::{is_available, is_available_word};
 pub use report::{Complaint, Complaints, Severity};
 pub use suggest::nearest;

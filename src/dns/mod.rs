@@ -13,10 +13,11 @@
 
 mod asking;
 mod book;
-#[cfg(test)]
+#[cfg(any(test, fuzzing))]
 mod fuzz;
 mod message;
-#[cfg(test)]
+#[cfg(any(test, fuzzing))]
+#[cfg_attr(not(test), expect(dead_code, reason = "some of it is for tests only"))]
 #[path = "../../tests/it/rig/reply.rs"]
 mod reply;
 #[cfg(test)]
@@ -24,6 +25,8 @@ mod tests;
 
 pub use asking::{TRY_FIRST, Why};
 pub use book::{Ask, Book, FlightId, News, To, Want, Way};
+#[cfg(any(test, fuzzing))]
+pub use fuzz::{fuzz_dns, fuzz_names};
 pub use message::{ADDRESSES_MAX, Family, UDP_BYTES_MAX};
 
 /// Numbers that nobody can guess.

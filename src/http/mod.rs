@@ -10,6 +10,7 @@
 mod chunked;
 mod credential;
 mod field;
+#[cfg(any(test, fuzzing))]
 mod fuzz;
 mod malformed;
 mod meaning;
@@ -27,7 +28,8 @@ use std::mem::MaybeUninit;
 
 pub use chunked::{Chunked, Decoded, chunk_size_line};
 pub use credential::Credential;
-pub use fuzz::{fuzz_chunked, fuzz_request, fuzz_response};
+#[cfg(any(test, fuzzing))]
+pub use fuzz::{fuzz_answer, fuzz_chunked, fuzz_request, fuzz_response, fuzz_target};
 pub use malformed::Malformed;
 pub use meaning::Sender;
 pub use request::{RequestFacts, RequestHead, parse_request};

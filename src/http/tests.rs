@@ -4,7 +4,6 @@ use super::*;
 
 mod answers;
 mod bodies;
-mod mutation;
 mod requests;
 
 /// Small limits, so that each can be passed in one line.

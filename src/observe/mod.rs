@@ -3,6 +3,8 @@
 
 mod counters;
 mod failures;
+#[cfg(any(test, fuzzing))]
+mod fuzz;
 mod kernel;
 mod latency;
 mod metrics;
@@ -18,6 +20,8 @@ mod tests;
 
 pub use counters::{Counters, Counts};
 pub use failures::Failures;
+#[cfg(any(test, fuzzing))]
+pub use fuzz::fuzz_record;
 pub use kernel::listen_losses;
 pub use latency::Latencies;
 pub use metrics::{METRICS_TYPE, metrics};

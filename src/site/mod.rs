@@ -2,6 +2,8 @@
 
 mod admission;
 mod errors;
+#[cfg(any(test, fuzzing))]
+mod fuzz;
 pub mod host;
 pub mod path;
 mod table;
@@ -18,6 +20,8 @@ use crate::pool::settings::{PoolId, Timeouts};
 
 pub use admission::{Admission, Prefix, PrefixFault};
 pub use errors::{ErrorPage, ErrorPages, ErrorsId};
+#[cfg(any(test, fuzzing))]
+pub use fuzz::{fuzz_host, fuzz_path, fuzz_rule};
 pub use path::PathFault;
 pub use table::{Brief, Found, Names, RedirectDraft, RuleDraft, SiteDraft, Table, TermsId};
 

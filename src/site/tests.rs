@@ -1,53 +1,7 @@
 //! The table against a search that is too simple to be wrong.
 
-use std::sync::Arc;
-
-use super::path::canonical_rule;
+use super::fuzz::{HTTP, HTTPS, draft, simple, site, terms};
 use super::*;
-use crate::pool::settings::{PoolId, Timeouts};
-
-const HTTPS: ListenerId = ListenerId(0);
-const HTTP: ListenerId = ListenerId(1);
-
-fn site(names: &[&str], listeners: &[ListenerId], path_check: PathCheck) -> Site {
-    let limits = Limits {
-        head_bytes_max: 0,
-        field_bytes_max: 0,
-        target_bytes_max: 0,
-        fields_max: 0,
-        body_bytes_max: None,
-    };
-    Site {
-        id: SiteId(0),
-        name: names[0].to_string(),
-        names: names.iter().map(|name| name.to_string()).collect(),
-        listeners: listeners.to_vec(),
-        certificates: Vec::new(),
-        path_check,
-        forwarded: Forwarded::Drop,
-        admission: Admission::default(),
-        limits,
-        timeouts: Timeouts::default(),
-        errors: ErrorsId::GLOBAL,
-    }
-}
-
-fn terms() -> Arc<Terms> {
-    let Site { timeouts, limits, forwarded, errors, .. } =
-        site(&["terms.test"], &[HTTP], PathCheck::Strict);
-    Arc::new(Terms { timeouts, limits, forwarded, guarded: false, errors })
-}
-
-fn draft(site: Site, paths: &[&str]) -> SiteDraft {
-    let terms = terms();
-    let rules = paths.iter().map(|path| RuleDraft {
-        name: path.to_string(),
-        path: canonical_rule(path).unwrap(),
-        action: Action::Forward(PoolId(0)),
-        terms: terms.clone(),
-    });
-    SiteDraft { site, rules: rules.collect(), redirects: Vec::new() }
-}
 
 fn show(found: Found<'_>) -> String {
     match found {
@@ -179,88 +133,6 @@ fn redirects_answer_on_the_plain_listener() {
 fn an_empty_table_knows_no_site() {
     check(&Table::compile(Vec::new()), "a", "/", "no site");
     check(&Table::default(), "a", "/", "no site");
-}
-
-/// What the page about the meaning of paths says, word for word and slowly.
-mod simple {
-    fn decode(path: &[u8], strict: bool) -> Option<Vec<u8>> {
-        let mut out = Vec::new();
-        let mut rest = path;
-        while let Some((byte, after)) = rest.split_first() {
-            let number = |range: std::ops::Range<usize>| {
-                let digits = std::str::from_utf8(rest.get(range)?).ok()?;
-                let digital = digits.chars().all(|digit| digit.is_ascii_hexdigit());
-                if digital { u32::from_str_radix(digits, 16).ok() } else { None }
-            };
-            let wide = matches!(rest.get(1), Some(b'u' | b'U'));
-            if *byte != b'%' {
-                out.push(*byte);
-                rest = after;
-            } else if let (true, Some(character)) = (wide, number(2..6).and_then(char::from_u32)) {
-                out.extend(character.to_string().bytes());
-                rest = &rest[6..];
-            } else if let (false, Some(code)) = (wide, number(1..3)) {
-                out.push(code as u8);
-                rest = &rest[3..];
-            } else if strict {
-                return None;
-            } else {
-                out.push(b'%');
-                rest = after;
-            }
-        }
-        Some(out)
-    }
-
-    fn segments(decoded: &[u8]) -> Option<Vec<Vec<u8>>> {
-        if decoded.first() != Some(&b'/') || decoded.iter().any(|byte| byte.is_ascii_control()) {
-            return None;
-        }
-        let mut segments: Vec<Vec<u8>> = Vec::new();
-        for written in decoded.split(|byte| matches!(byte, b'/' | b'\\')) {
-            let mut segment =
-                written.split(|byte| *byte == b';').next().unwrap().to_ascii_lowercase();
-            match segment.as_slice() {
-                b"" | b"." => continue,
-                b".." => {
-                    segments.pop()?;
-                    continue;
-                }
-                _ => {}
-            }
-            while matches!(segment.last(), Some(b'.' | b' ')) {
-                segment.pop();
-            }
-            if segment.is_empty() {
-                return None;
-            }
-            segments.push(segment);
-        }
-        Some(segments)
-    }
-
-    fn rule(paths: &[&str], segments: &[Vec<u8>]) -> Option<usize> {
-        paths.iter().position(|path| {
-            let path = self::segments(path.as_bytes()).unwrap();
-            segments.starts_with(&path)
-        })
-    }
-
-    pub(super) fn find(paths: &[&str], target: &[u8]) -> Result<Option<usize>, ()> {
-        let path = target.split(|byte| *byte == b'?').next().unwrap();
-        if path.contains(&b'#') {
-            return Err(());
-        }
-        let once = decode(path, true).ok_or(())?;
-        let decided = rule(paths, &segments(&once).ok_or(())?);
-        if once.contains(&b'%') {
-            let twice = decode(&once, false).ok_or(())?;
-            if rule(paths, &segments(&twice).ok_or(())?) != decided {
-                return Err(());
-            }
-        }
-        Ok(decided)
-    }
 }
 
 struct Dice(u64);

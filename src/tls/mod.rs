@@ -7,11 +7,15 @@
 pub mod certificate;
 pub mod chain;
 mod client;
+#[cfg(any(test, fuzzing))]
+mod fuzz;
 mod server;
 mod session;
 mod tickets;
 
 pub use client::{Connector, ConnectorSettings, Roots};
+#[cfg(any(test, fuzzing))]
+pub use fuzz::{fuzz_greeting, fuzz_pieces};
 pub use server::{Greeting, Identity, Presented, Terminator};
 pub use session::{Received, SEALED_EXTRA_BYTES, Session, TlsFault};
 pub use tickets::TicketSecrets;

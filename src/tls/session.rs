@@ -61,6 +61,9 @@ trait Engine {
     ) -> UnbufferedStatus<'c, 'i, Self::Data>;
 
     fn has_shaken_hands(&self) -> bool;
+
+    /// Something waits to be encoded.
+    fn has_output(&self) -> bool;
 }
 
 impl Engine for UnbufferedServerConnection {
@@ -76,6 +79,10 @@ impl Engine for UnbufferedServerConnection {
     fn has_shaken_hands(&self) -> bool {
         !self.is_handshaking()
     }
+
+    fn has_output(&self) -> bool {
+        self.wants_write()
+    }
 }
 
 impl Engine for UnbufferedClientConnection {
@@ -90,6 +97,10 @@ impl Engine for UnbufferedClientConnection {
 
     fn has_shaken_hands(&self) -> bool {
         !self.is_handshaking()
+    }
+
+    fn has_output(&self) -> bool {
+        self.wants_write()
     }
 }
 
@@ -219,10 +230,12 @@ fn receive<E: Engine>(
 }
 
 /// After an error the alert that explains it waits to be encoded. `rest` is what was not used: the
-/// engine may have found further messages in it already, and looks for them where they were.
+/// engine may have found further messages in it already, and looks for them where they were. It is
+/// asked no more than it has to say, since it would go on to read what follows the fault.
 fn take_alert<E: Engine>(engine: &mut E, rest: &mut [u8], output: &mut Vec<u8>) {
-    while let UnbufferedStatus { state: Ok(ConnectionState::EncodeTlsData(mut data)), .. } =
-        engine.process(rest)
+    while engine.has_output()
+        && let UnbufferedStatus { state: Ok(ConnectionState::EncodeTlsData(mut data)), .. } =
+            engine.process(rest)
     {
         if append(output, |room| data.encode(room).map_err(encode_needs)).is_err() {
             return;
