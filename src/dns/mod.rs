@@ -18,6 +18,7 @@ mod fuzz;
 mod message;
 #[cfg(any(test, fuzzing))]
 #[cfg_attr(not(test), expect(dead_code, reason = "some of it is for tests only"))]
+#[expect(clippy::unwrap_used, reason = "what is tried is made right, or the test fails")]
 #[path = "../../tests/it/rig/reply.rs"]
 mod reply;
 #[cfg(test)]
