@@ -227,7 +227,7 @@ fn a_crowd_of_visitors_has_few_threads() {
     let gatehouse = Gatehouse::start(Folder::new(), &(site("a", "a.test") + &admin(port)));
     let before = gatehouse.memory("Threads:");
     let crowd = || {
-        for _ in 0..20 {
+        for _ in 0..3 {
             let connect = |_| TcpStream::connect(("127.0.0.1", port)).unwrap();
             let mut crowd: Vec<TcpStream> = (0..200).map(connect).collect();
             for visitor in &mut crowd {
