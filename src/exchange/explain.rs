@@ -46,6 +46,9 @@ impl Failure {
                 ProxyFault::NoDescriptors => {
                     "This box has no file descriptor left for the connection."
                 }
+                ProxyFault::NoPorts => {
+                    "This box has no port left for another connection to the server: all that it may use are open, or wait for the end of a connection to be forgotten."
+                }
                 ProxyFault::TooManyClients => {
                     "More clients were connected than `limits.clients_max` allows."
                 }
@@ -68,6 +71,9 @@ impl Failure {
             Self::Proxy(fault) => match fault {
                 ProxyFault::NoDescriptors => {
                     "Raise LimitNOFILE with `systemctl edit gatehouse`, then restart. `grep 'open files' /proc/$(pidof gatehouse)/limits` shows the limit, `ls /proc/$(pidof gatehouse)/fd | wc -l` how many are used."
+                }
+                ProxyFault::NoPorts => {
+                    "`ss -Htn dst SERVER | wc -l` shows how many are open, `sysctl net.ipv4.ip_local_port_range` how many there may be. If requests hang at the server, mend that; if they are all needed, widen the range or give the pool a second server address: each has ports of its own. A larger idle_max of the pool (`gatehouse keys pool.NAME.idle_max`) spares new connections."
                 }
                 ProxyFault::TooManyClients => {
                     "See who they are: `ss -Htn state established 'sport = :443' | awk '{print $4}' | sed 's/:[0-9]*$//' | sort | uniq -c | sort -n | tail`. If they are all welcome, raise limits.clients_max (`gatehouse keys limits.clients_max`)."
@@ -109,8 +115,9 @@ const UPSTREAM: [UpstreamFault; 10] = [
     UpstreamFault::PinLost,
 ];
 
-const PROXY: [ProxyFault; 4] = [
+const PROXY: [ProxyFault; 5] = [
     ProxyFault::NoDescriptors,
+    ProxyFault::NoPorts,
     ProxyFault::TooManyClients,
     ProxyFault::MemoryFull,
     ProxyFault::NoServer,

@@ -74,6 +74,8 @@ pub enum UpstreamFault {
 pub enum ProxyFault {
     /// No file descriptor is left.
     NoDescriptors,
+    /// No port is left for another connection to the server.
+    NoPorts,
     /// More clients than `clients_max`.
     TooManyClients,
     /// The pool has no server with an address.
@@ -115,6 +117,7 @@ impl Failure {
             },
             Self::Proxy(fault) => match fault {
                 ProxyFault::NoDescriptors
+                | ProxyFault::NoPorts
                 | ProxyFault::TooManyClients
                 | ProxyFault::NoServer
                 | ProxyFault::MemoryFull => 503,
@@ -154,6 +157,7 @@ impl Failure {
             },
             Self::Proxy(fault) => match fault {
                 ProxyFault::NoDescriptors => "no_descriptors",
+                ProxyFault::NoPorts => "no_ports",
                 ProxyFault::TooManyClients => "too_many_clients",
                 ProxyFault::NoServer => "no_server",
                 ProxyFault::MemoryFull => "memory_full",

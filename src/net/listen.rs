@@ -150,7 +150,8 @@ pub struct Dial {
     pub keepalive: Duration,
 }
 
-/// Begins a connect; it ends when the socket becomes writable.
+/// Begins a connect; it ends when the socket becomes writable. `AddrInUse`: this box has no port left
+/// for it.
 pub(super) fn dial(dial: &Dial) -> io::Result<Socket> {
     let kind = Type::STREAM.nonblocking();
     let socket = Socket::new(Domain::for_address(dial.to), kind, Some(Protocol::TCP))?;
@@ -167,8 +168,13 @@ pub(super) fn dial(dial: &Dial) -> io::Result<Socket> {
     }
     prepare(&socket, dial.keepalive)?;
     match socket.connect(&SockAddr::from(dial.to)) {
-        Err(error) if error.raw_os_error() != Some(libc::EINPROGRESS) => Err(error),
-        _ => Ok(socket),
+        Ok(()) => Ok(socket),
+        Err(error) => match error.raw_os_error() {
+            Some(libc::EINPROGRESS) => Ok(socket),
+            // The address is there, or it could not have been bound; it is a port that is missing.
+            Some(libc::EADDRNOTAVAIL) => Err(io::ErrorKind::AddrInUse.into()),
+            _ => Err(error),
+        },
     }
 }
 

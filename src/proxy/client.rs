@@ -195,7 +195,6 @@ impl<M: Machine> Client<M> {
             Ok(Took::Bytes(_)) => Ok(()),
             Ok(Took::Nothing) => {
                 self.give_up_empty_inbox();
-                self.stream.wait_small();
                 Ok(())
             }
             Ok(Took::End) | Err(_) => Err(NoHead::Ended),

@@ -132,16 +132,17 @@ pub(super) async fn obtain<M: Machine>(
         }
         match connect(client, plan, &busy).await {
             Ok(stream) => return Ok(Lease { stream, reused: false, busy, tie: None }),
-            Err(failure) => {
-                client.worker.counters.tallies.note_unreached(busy.server().number);
-                last = failure;
-            }
+            Err(failure) => last = failure,
         }
         let fault = if let Failure::Upstream(fault) = last { Some(fault) } else { None };
+        if fault.is_some() {
+            client.worker.counters.tallies.note_unreached(busy.server().number);
+        }
         busy.note_unanswered(fault, client.worker.alarms.now());
-        match last {
-            Failure::Upstream(fault) if may_send_elsewhere(fault) => {}
-            _ => break,
+        // There may be a port left for another server.
+        let no_port = last == Failure::Proxy(ProxyFault::NoPorts);
+        if !no_port && !fault.is_some_and(may_send_elsewhere) {
+            break;
         }
         tried |= 1_u64.checked_shl(u32::try_from(server).unwrap_or(u32::MAX)).unwrap_or(0);
     }
@@ -273,20 +274,17 @@ pub(super) fn no_descriptors(error: &io::Error) -> bool {
     matches!(error.raw_os_error(), Some(libc::EMFILE | libc::ENFILE))
 }
 
-fn dial_failure(error: &io::Error) -> Failure {
+/// Why there is no connection: what this box lacks, or what the error says about the server.
+pub(super) fn dial_failure(error: &io::Error) -> Failure {
     if no_descriptors(error) {
         return Failure::Proxy(ProxyFault::NoDescriptors);
     }
-    Failure::Upstream(dial_fault(error))
-}
-
-/// What an error of connecting says about the server.
-pub(super) fn dial_fault(error: &io::Error) -> UpstreamFault {
-    match error.kind() {
+    Failure::Upstream(match error.kind() {
+        io::ErrorKind::AddrInUse => return Failure::Proxy(ProxyFault::NoPorts),
         io::ErrorKind::ConnectionRefused | io::ErrorKind::ConnectionReset => UpstreamFault::Refused,
         io::ErrorKind::TimedOut => UpstreamFault::SlowConnect,
         _ => UpstreamFault::Unreachable,
-    }
+    })
 }
 
 fn tls_failure<M: Machine>(client: &Client<M>, server: &LiveServer, broken: &Broken) -> Failure {

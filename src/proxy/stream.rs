@@ -184,14 +184,6 @@ impl<S: Socket> Stream<S> {
         })
     }
 
-    /// The peer has begun a record and may take its time with the rest.
-    pub(super) fn wait_small(&self) {
-        if let Some(tls) = &self.tls {
-            let mut tls = tls.borrow_mut();
-            tls.incoming = tls.incoming.take().map(Block::fitted);
-        }
-    }
-
     /// Takes `message`, after which this side has nothing to say until the peer has spoken, to leave at
     /// the end of the turn. A long one is left to be [given](Stream::give_all): then this is false.
     pub(super) fn post(&self, message: &mut Block) -> Result<bool, Broken> {
@@ -418,7 +410,11 @@ impl Tls {
         let ended = self.work_off(into)?.ended;
         match into.len() - before {
             0 if ended || read == Took::End => Ok(Took::End),
-            0 => Ok(Took::Nothing),
+            0 => {
+                // The peer has begun a record and may take its time with the rest.
+                self.incoming = self.incoming.take().map(Block::fitted);
+                Ok(Took::Nothing)
+            }
             count => Ok(Took::Bytes(count)),
         }
     }

@@ -6,7 +6,7 @@ use std::net::SocketAddr;
 use std::rc::Rc;
 use std::time::Duration;
 
-use crate::exchange::UpstreamFault;
+use crate::exchange::{Failure, UpstreamFault};
 use crate::http::{Method, Parsed, ResponseTo, Slots, parse_response};
 use crate::net::{Block, Machine, Moment, Socket};
 use crate::pool::health::Trouble;
@@ -16,7 +16,7 @@ use crate::site::host::without_port;
 use super::alarm::{Alarm, Alarms, Which};
 use super::answer::LIMITS;
 use super::live::{LivePool, LiveServer};
-use super::obtain::{dial_fault, no_descriptors};
+use super::obtain::dial_failure;
 use super::stream::{Broken, Stream, Took};
 
 /// Who looks at servers, on a thread of its own.
@@ -63,7 +63,7 @@ impl<M: Machine> Visitor<M> {
     }
 
     /// Does to the server at place `server` of `pool` what `ask` says, within `timeout`. False if it
-    /// could not be looked at because this box has no descriptors left.
+    /// could not be looked at because this box has no descriptors or ports left.
     ///
     /// # Errors
     /// What is wrong with the server.
@@ -115,23 +115,26 @@ impl<M: Machine> Visitor<M> {
         if let Ask::Tcp(port) = ask {
             dial.to = SocketAddr::new(dial.to.ip(), *port);
         }
-        let refusal = |error: &io::Error| Refusal {
-            trouble: match dial_fault(error) {
-                UpstreamFault::Refused => Trouble::Refused,
-                UpstreamFault::SlowConnect => Trouble::ConnectTimedOut,
-                _ => Trouble::Unreachable,
-            },
-            detail: error.to_string(),
+        let judged = |error: &io::Error| {
+            let trouble = match dial_failure(error) {
+                Failure::Upstream(UpstreamFault::Refused) => Trouble::Refused,
+                Failure::Upstream(UpstreamFault::SlowConnect) => Trouble::ConnectTimedOut,
+                Failure::Upstream(_) => Trouble::Unreachable,
+                // What this box lacks says nothing about the server.
+                Failure::Proxy(_) | Failure::Client(_) => return Ok(None),
+            };
+            Err(Refusal { trouble, detail: error.to_string() })
         };
         let socket = match self.machine.dial(&dial) {
             Ok(socket) => socket,
-            Err(error) if no_descriptors(&error) => return Ok(None),
-            Err(error) => return Err(refusal(&error)),
+            Err(error) => return judged(&error),
         };
         let connected = alarm.until(Which::Upstream, |cx| socket.poll_writable(cx)).await;
         connected.map_err(|_| Trouble::ConnectTimedOut)?;
-        socket.connect_result().map_err(|error| refusal(&error))?;
-        Ok(Some(socket))
+        match socket.connect_result() {
+            Ok(()) => Ok(Some(socket)),
+            Err(error) => judged(&error),
+        }
     }
 }
 

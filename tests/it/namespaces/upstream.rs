@@ -1,11 +1,13 @@
 //! What the box asks the company, and by which of its cables.
 
-use std::net::IpAddr;
+use std::net::{IpAddr, TcpListener};
+use std::thread;
+use std::time::Duration;
 
 use super::network::{Bound, INTERNAL, Network, ROUTES, SERVER, at, for_both};
 use crate::rig::name_server::{NameServer, gives};
 use crate::rig::reply::{Reply, reply};
-use crate::rig::{Gatehouse, Origin, free_port, named_at, until};
+use crate::rig::{Gatehouse, Origin, Wire, free_port, named_at, now, until};
 
 const ASKED: &str = "GET / HTTP/1.1\r\nHost: a.test\r\n\r\n";
 const DONE: &str = "HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Length: 4\r\n\r\ndone";
@@ -141,4 +143,34 @@ fn name_servers_are_asked_by_the_internal_adapter_only() {
         });
         exchange(&network, &gatehouse, &origin);
     });
+}
+
+/// Many slow requests can use up the ports of this box, also those for probes. That is no fault of the
+/// server, which stays in.
+#[test]
+fn a_box_without_ports_takes_no_server_out() {
+    const REQUESTS: usize = 40;
+    let Some(network) = Network::new() else { return };
+    let server = network.inside.run(|| TcpListener::bind(at(SERVER[0], 0)).unwrap());
+    let port = server.local_addr().unwrap().port();
+    // It takes everything and says nothing.
+    thread::spawn(move || server.incoming().map(Result::unwrap).collect::<Vec<_>>());
+    network.the_box.set("net.ipv4.ip_local_port_range", "50000 50030").unwrap();
+    let text = format!(
+        "[pool.origin]\nservers = [\"{}\"]\n[pool.origin.probe]\ntcp = {port}\n\
+         every = \"200ms\"\ntimeout = \"100ms\"\nfall = 2\nall_down = \"refuse\"\n",
+        at(SERVER[0], port)
+    );
+    let gatehouse = network.start(Bound::ToDevices, &text);
+    let mut clients: Vec<Wire> = (0..REQUESTS).map(|_| network.client(&gatehouse)).collect();
+    for client in &mut clients {
+        client.send(ASKED);
+    }
+    let record = &gatehouse.records(1)[0];
+    assert_eq!((&record["status"], &record["failure"]), (&503.into(), &"no_ports".into()));
+    let (from, probes) = (now(), Duration::from_secs(1));
+    until("five probes more", || (from.elapsed() > probes).then_some(()));
+    for bad in ["is down", "left out"] {
+        assert!(!gatehouse.has_said(bad), "{bad}");
+    }
 }
