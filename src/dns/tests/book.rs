@@ -332,6 +332,39 @@ fn both_families() {
     assert_eq!(lab.told, [(seconds(1000) + OTHER_FAMILY, moved(&[v4(1)], &[]))]);
 }
 
+/// A reload takes IPv6 off the internal adapter, or asks others: addresses that nobody asks for any
+/// more do not stay for ever.
+#[test]
+fn addresses_of_a_family_that_is_not_asked_for_any_more() {
+    let six = |last: u8| IpAddr::from(Ipv6Addr::from([last; 16]));
+    let server = || -> Server {
+        Box::new(move |bytes, _| {
+            let said = match asked(bytes).1 {
+                1 => records(&[a(1, 60)]),
+                _ => records(&[Rr::Aaaa(NAME, 60, [3; 16])]),
+            };
+            Does::Answer(reply(bytes, &said))
+        })
+    };
+    for (v4_stays, expected) in [(true, v4(1)), (false, six(3))] {
+        let mut lab = Lab::new(vec![server()]);
+        lab.want(&want(&[NAME], true));
+        lab.run(seconds(10));
+        assert_eq!(lab.addresses(), [v4(1), six(3)]);
+        lab.want(&[Want { host: NAME.to_owned(), v4: v4_stays, v6: !v4_stays }]);
+        lab.run(seconds(10));
+        assert_eq!(lab.addresses(), [expected]);
+    }
+    // From name servers to the system, which has moved the name meanwhile.
+    let mut lab = Lab::new(vec![server()]);
+    lab.want(&want(&[NAME], true));
+    lab.run(seconds(10));
+    lab.book.want(Way::System, true, &want(&[NAME], true), lab.now);
+    let Ask { flight, .. } = lab.book.step(lab.now, &mut lab.chance).remove(0);
+    lab.book.resolved(flight, Ok(vec![v4(7)]), lab.now);
+    assert_eq!(lab.addresses(), [v4(7)]);
+}
+
 #[test]
 fn many_names_share_a_bounded_number_of_questions() {
     let hosts: Vec<String> = (0..500).map(|number| format!("n{number}.test")).collect();
