@@ -18,7 +18,7 @@ use crate::pool::settings::{
 use crate::pool::{Load, Shelf};
 use crate::site::{Listener, ListenerId, SiteId};
 use crate::tls::{
-    Connector, ConnectorSettings, Identity, Presented, Roots, Terminator, TicketSecrets,
+    Authorities, Connector, ConnectorSettings, Identity, Presented, Terminator, TicketSecrets,
 };
 
 use super::kept::{DoorId, Kept};
@@ -64,6 +64,8 @@ pub struct LivePool {
     pub policy: Policy,
     /// One for each address that a server's name stands for.
     pub servers: Vec<LiveServer>,
+    /// Who vouches for them: read once for a Config.
+    authorities: Authorities,
 }
 
 /// One address that requests are sent to.
@@ -144,9 +146,11 @@ impl Live {
         let site_numbers = config.table.sites().iter().map(|site| kept.site(&site.name)).collect();
         let mut connectors = HashMap::new();
         let mut pools = Vec::new();
+        let mut system = None;
         for settings in &config.pools {
+            let authorities = authorities(settings, &mut system)?;
             let place = (&mut *kept, &mut connectors, Reading::Again);
-            pools.push(LivePool::new(settings, place, resolve)?);
+            pools.push(LivePool::new((settings, authorities), place, resolve)?);
         }
         kept.keep_connectors(connectors);
         let clients_max =
@@ -181,9 +185,9 @@ impl Live {
     ) -> Result<Self, String> {
         let mut connectors = HashMap::new();
         let mut pools = Vec::new();
-        for settings in &self.config.pools {
+        for LivePool { settings, authorities, .. } in &self.pools {
             let place = (&mut *kept, &mut connectors, Reading::Once);
-            pools.push(LivePool::new(settings, place, resolve)?);
+            pools.push(LivePool::new((settings, authorities.clone()), place, resolve)?);
         }
         kept.keep_connectors(connectors);
         Ok(Self {
@@ -326,7 +330,7 @@ fn terminator(
 
 impl LivePool {
     fn new(
-        settings: &PoolSettings,
+        (settings, authorities): (&PoolSettings, Authorities),
         (kept, connectors, reading): (&mut Kept, &mut Connectors, Reading),
         resolve: &dyn Fn(&ServerAddress) -> Vec<SocketAddr>,
     ) -> Result<Self, String> {
@@ -334,15 +338,17 @@ impl LivePool {
         for server in &settings.servers {
             for address in resolve(&server.address) {
                 let place = (&mut *kept, &mut *connectors, reading);
-                servers.push(live_server(settings, server, address, place)?);
+                let pool = (settings, &authorities);
+                servers.push(live_server(pool, server, address, place)?);
             }
         }
-        Ok(Self { settings: settings.clone(), policy: Policy::of(settings), servers })
+        let (settings, policy) = (settings.clone(), Policy::of(settings));
+        Ok(Self { settings, policy, servers, authorities })
     }
 }
 
 fn live_server(
-    pool: &PoolSettings,
+    (pool, authorities): (&PoolSettings, &Authorities),
     server: &ServerSettings,
     address: SocketAddr,
     (kept, connectors, reading): (&mut Kept, &mut Connectors, Reading),
@@ -363,7 +369,7 @@ fn live_server(
             let before = kept.connector(shelf).filter(|_| may_stay);
             let connector = match connectors.get(&shelf).cloned().or(before) {
                 Some(connector) => connector,
-                None => Arc::new(connector(tls, verify).map_err(|why| {
+                None => Arc::new(connector(tls, verify, authorities).map_err(|why| {
                     let (pool, server) = (&pool.name, &server.text);
                     format!("pool {pool}, server {server}: TLS cannot be set up: {why}")
                 })?),
@@ -403,12 +409,29 @@ fn names(tls: &UpstreamTls, server: &ServerSettings) -> (Option<String>, Option<
     }
 }
 
-fn connector(tls: &UpstreamTls, verify: Option<String>) -> Result<Connector, String> {
+/// Who vouches for the servers of a pool; `system` is the system's list once it has been read.
+fn authorities(
+    pool: &PoolSettings,
+    system: &mut Option<Authorities>,
+) -> Result<Authorities, String> {
+    let Some(tls) = pool.tls.as_ref().filter(|tls| tls.pin_sha256.is_empty()) else {
+        return Ok(Authorities::default());
+    };
+    let read = match (&tls.ca, &*system) {
+        (Trust::Certificates(certificates), _) => Authorities::these(certificates),
+        (Trust::System, Some(read)) => Ok(read.clone()),
+        (Trust::System, None) => Authorities::system().inspect(|read| *system = Some(read.clone())),
+    };
+    read.map_err(|why| format!("pool {}: TLS cannot be set up: {why}", pool.name))
+}
+
+fn connector(
+    tls: &UpstreamTls,
+    verify: Option<String>,
+    authorities: &Authorities,
+) -> Result<Connector, String> {
     Connector::new(&ConnectorSettings {
-        roots: match &tls.ca {
-            Trust::System => Roots::System,
-            Trust::Certificates(certificates) => Roots::These(certificates.clone()),
-        },
+        authorities: authorities.clone(),
         pin_sha256: tls.pin_sha256.clone(),
         verify,
         send_name: tls.sni != Sni::None,

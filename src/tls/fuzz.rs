@@ -3,7 +3,7 @@
 use std::sync::{Arc, LazyLock};
 
 use super::{
-    Connector, ConnectorSettings, Greeting, Identity, Roots, SEALED_EXTRA_BYTES, Session,
+    Authorities, Connector, ConnectorSettings, Greeting, Identity, SEALED_EXTRA_BYTES, Session,
     Terminator, TicketSecrets, certificate,
 };
 
@@ -31,7 +31,7 @@ fn ends() -> Result<Ends, String> {
     terminator.add(NAME, &identity);
     let connector = |tls12_only| {
         Connector::new(&ConnectorSettings {
-            roots: Roots::These(pair.chain.clone()),
+            authorities: Authorities::these(&pair.chain).unwrap(),
             pin_sha256: Vec::new(),
             verify: None,
             send_name: true,
