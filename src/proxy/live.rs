@@ -144,6 +144,7 @@ impl Live {
             }
         }
         let site_numbers = config.table.sites().iter().map(|site| kept.site(&site.name)).collect();
+        kept.registry.forget_unused();
         let mut connectors = HashMap::new();
         let mut pools = Vec::new();
         let mut system = None;
@@ -183,6 +184,7 @@ impl Live {
         kept: &mut Kept,
         resolve: &dyn Fn(&ServerAddress) -> Vec<SocketAddr>,
     ) -> Result<Self, String> {
+        kept.registry.forget_unused();
         let mut connectors = HashMap::new();
         let mut pools = Vec::new();
         for LivePool { settings, authorities, .. } in &self.pools {
@@ -379,12 +381,13 @@ fn live_server(
         }
         None => None,
     };
+    let text = address.to_string();
     Ok(LiveServer {
         shelf,
         load: kept.registry.load(&pool.name, address),
-        text: address.to_string(),
+        number: kept.server(&pool.name, &server.text, &text),
+        text,
         name: server.text.clone(),
-        number: kept.server(&pool.name, address),
         weight: server.weight,
         backup: server.backup,
         dial,
@@ -437,4 +440,62 @@ fn connector(
         send_name: tls.sni != Sni::None,
         tls12_only: tls.profile == Profile::Tls12,
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use super::*;
+    use crate::config;
+    use crate::pool::health::{Evidence, Shown, Trouble};
+
+    /// DNS gives a name two other addresses again and again: what is known of those that nobody uses
+    /// any more is forgotten, and nothing else.
+    #[test]
+    fn a_name_that_moves_for_ever_does_not_fill_the_memory() {
+        let text = "[pool.web]\nservers = [\"fe01:80\", \"10.9.9.9:80\"]\n";
+        let source = |_: &Path| Ok(text.as_bytes().to_vec());
+        let (config, _) = config::read(Path::new("a.toml"), &source, 0).unwrap();
+        let (mut kept, secrets) = (Kept::default(), TicketSecrets::new().unwrap());
+        let resolve = |turn: u16| {
+            move |server: &ServerAddress| match server {
+                ServerAddress::Socket(address) => vec![*address],
+                ServerAddress::Name { port, .. } => {
+                    let [high, low] = turn.to_be_bytes();
+                    [1, 2].map(|last| SocketAddr::from(([10, high, low, last], *port))).to_vec()
+                }
+            }
+        };
+        let place = |live: &Live, at: usize| {
+            let server = &live.pools()[0].servers[at];
+            (server.shelf, Arc::as_ptr(&server.load), server.number)
+        };
+        let first = Live::new(1, config, &secrets, &mut kept, &resolve(0)).unwrap();
+        let (held, literal) = (place(&first, 0), place(&first, 2));
+        let drained = &first.pools()[0].servers[1];
+        drained.load.heard(Evidence::Drain(true), 1, first.pools()[0].policy);
+        // Somebody is still at work with the first, as a long exchange or a login is.
+        let mut live = first.readdressed(&mut kept, &resolve(1)).unwrap();
+        for turn in 2..5_000 {
+            let ill = &live.pools()[0].servers[0];
+            ill.load.heard(Evidence::ProbeFailed(Trouble::Refused), 1, live.pools()[0].policy);
+            live = live.readdressed(&mut kept, &resolve(turn)).unwrap();
+            // Three of the first, and two of each of the last two.
+            assert_eq!(kept.registry.sizes(), (7, 7), "{turn}");
+        }
+        assert_eq!(place(&live, 2), literal);
+        live = live.readdressed(&mut kept, &resolve(0)).unwrap();
+        assert_eq!(place(&live, 0), held);
+        let number = place(&live, 1).2;
+        drop(first);
+        for turn in [1, 2, 0] {
+            live = live.readdressed(&mut kept, &resolve(turn)).unwrap();
+        }
+        let again = place(&live, 0);
+        assert_ne!(again.0, held.0, "connections may still wait at the old place");
+        assert_eq!(again.2, held.2, "counted as before");
+        assert_eq!(place(&live, 1).2, number);
+        assert_eq!(live.pools()[0].servers[1].load.shown().0, Shown::Drained);
+    }
 }
