@@ -29,9 +29,10 @@ fn ends() -> Result<Ends, String> {
     let identity = Identity::new(0, vec![Arc::clone(&pair.key)], &TicketSecrets::new()?)?;
     let mut terminator = Terminator::default();
     terminator.add(NAME, &identity);
+    let authorities = Authorities::these(&pair.chain)?;
     let connector = |tls12_only| {
         Connector::new(&ConnectorSettings {
-            authorities: Authorities::these(&pair.chain).unwrap(),
+            authorities: authorities.clone(),
             pin_sha256: Vec::new(),
             verify: None,
             send_name: true,
