@@ -94,7 +94,9 @@ mod tests {
         let mut page = "# Metrics\n\nWhat `/metrics` of the admin page has; made from the code. Seconds and bytes; counters run \
                         from the\nstart of the process and go over reloads. Buckets have fixed bounds, powers of two of a \
                         second from 1 ms to\n2048 s. 2046 sites and as many servers are told apart over the life of the \
-                        process; later ones are counted\ntogether as `(other)`.\n\n| metric | kind | what it is |\n| --- | --- | --- |\n"
+                        process; later ones are counted\ntogether as `(other)`. Of a server that is a name, 128 addresses \
+                        are; those that DNS gives it later are counted\ntogether as the name with `(other)` behind it, and \
+                        `gatehouse status` shows none of these counts.\n\n| metric | kind | what it is |\n| --- | --- | --- |\n"
             .to_owned();
         let text = metrics(&all);
         let mut lines = text.lines().filter_map(|line| line.strip_prefix("# "));

@@ -14,7 +14,7 @@ use crate::pool::settings::ServerAddress;
 use crate::proxy::{Kept, Live};
 use crate::tls::TicketSecrets;
 
-use super::resolver::{Resolver, Scene, Told, is_own};
+use super::resolver::{ONE_IN, Resolver, Scene, Telling, Told, is_own};
 use super::service::Event;
 use super::start::Hurry;
 
@@ -38,6 +38,7 @@ pub(super) struct Names {
     in_force: Places,
     /// Names that have no answer: since when, in seconds since 1970, and why.
     troubles: BTreeMap<String, (u64, Why)>,
+    telling: Telling,
 }
 
 impl Names {
@@ -49,6 +50,7 @@ impl Names {
             known: HashMap::new(),
             in_force: HashMap::new(),
             troubles: BTreeMap::new(),
+            telling: Telling::default(),
         }
     }
 
@@ -80,6 +82,7 @@ impl Names {
             })
             .collect();
         self.troubles.retain(|host, _| names.contains(host.as_str()));
+        self.telling.retain(|host| names.contains(host));
     }
 
     /// What was prepared has not come into force.
@@ -125,12 +128,13 @@ impl Names {
         Ok(Some(next))
     }
 
-    /// What has changed since the last time.
-    pub(super) fn told(&mut self) -> Vec<Told> {
+    /// Takes note of what has changed since the last time; whether anything has.
+    pub(super) fn note_news(&mut self) -> bool {
         let told = self.resolver.told();
-        for Told { news, .. } in &told {
-            let host = news.host().to_owned();
-            if let News::Trouble { why, .. } = news {
+        let is_news = !told.is_empty();
+        for told in told {
+            let host = told.news.host().to_owned();
+            if let News::Trouble { why, .. } = &told.news {
                 let since = self
                     .troubles
                     .get(&host)
@@ -139,8 +143,9 @@ impl Names {
             } else {
                 self.troubles.remove(&host);
             }
+            self.telling.note(told);
         }
-        told
+        is_news
     }
 
     /// The names of servers of `live` that do not lead to them, for as long as that is so.
@@ -160,11 +165,22 @@ impl Names {
         silent.chain(back).collect()
     }
 
-    /// The same as sentences about `live`, which is in force.
-    pub(super) fn sentences(&self, told: &[Told], live: &Live) -> Vec<String> {
+    /// What is to be said now about names of `live`, which is in force.
+    pub(super) fn sentences(&mut self, live: &Live) -> Vec<String> {
         let empty: Vec<_> = live.empty_pools().collect();
         let scene = Scene { config: &live.config, known: &self.known, empty: &empty };
-        told.iter().filter_map(|told| scene.sentence(told)).collect()
+        let due = self.telling.due(net::monotonic(), &self.known).into_iter();
+        let sentences = due.filter_map(|(told, unsaid)| {
+            let sentence = scene.sentence(&told)?;
+            Some(match unsaid {
+                0 => sentence,
+                _ => format!(
+                    "{sentence}; {unsaid} changes before that were not said: of a name that keeps changing one in {} minutes is",
+                    ONE_IN.as_secs() / 60
+                ),
+            })
+        });
+        sentences.collect()
     }
 
     fn places(&mut self, config: &Config) -> Places {

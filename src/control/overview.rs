@@ -92,10 +92,9 @@ impl Overview {
 
     /// The names that sites and servers are counted by; before a Config with new ones is in force.
     pub(super) fn note_names(&self, kept: &Kept) {
-        let servers = kept.servers().into_iter();
-        let servers = servers.map(|(pool, address)| (pool, address.to_string())).collect();
+        let names = (kept.sites(), kept.servers());
         let mut state = self.state();
-        (state.sites, state.servers) = (kept.sites(), servers);
+        (state.sites, state.servers) = names;
     }
 
     /// Where clients are accepted.

@@ -185,6 +185,7 @@ impl Service {
     fn look(&mut self) {
         self.running.mend();
         self.running.say_health();
+        self.running.say_names();
         self.open_page();
         self.look_at_files();
     }

@@ -178,8 +178,7 @@ impl Running {
     /// Puts the addresses in force that names have now, where they are others, and says what has
     /// changed. It is the same Config with the same number.
     pub(super) fn readdress(&mut self) {
-        let told = self.names.told();
-        if told.is_empty() {
+        if !self.names.note_news() {
             self.show_names();
             return;
         }
@@ -193,10 +192,15 @@ impl Running {
             Ok(None) => {}
             Err(why) => say_now(&format!("other addresses of names are not in force: {why}")),
         }
-        for sentence in self.names.sentences(&told, &self.shared.live.load()) {
+        self.say_names();
+        self.show_names();
+    }
+
+    /// Says in the service's log what names have come to.
+    pub(super) fn say_names(&mut self) {
+        for sentence in self.names.sentences(&self.shared.live.load()) {
             say_now(&sentence);
         }
-        self.show_names();
     }
 
     fn show_names(&self) {

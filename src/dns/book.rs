@@ -109,7 +109,7 @@ pub enum To {
 }
 
 /// What is worth telling: once, when it changes. The first round of a name always is.
-#[derive(Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub enum News {
     /// A name has other addresses.
     Moved {
@@ -153,7 +153,7 @@ impl News {
 #[derive(Debug, Default)]
 struct Entry {
     families: Vec<Family>,
-    /// The last good answers, by slot.
+    /// The last good answers: IPv4 and whatever the system says, then IPv6.
     known: [Vec<IpAddr>; 2],
     /// All of them, sorted.
     shown: Vec<IpAddr>,
@@ -365,15 +365,9 @@ impl Book {
 
     fn begin(&mut self, host: &str, now: Duration, chance: Chance<'_>) {
         let Some(entry) = self.entries.get_mut(host) else { return };
-        entry.round = Some(Round::default());
-        let families = match self.way {
-            Way::System => vec![None],
-            Way::Servers(_) => entry.families.iter().copied().map(Some).collect(),
-        };
-        if let Some(round) = &mut entry.round {
-            round.open = families.len();
-        }
-        for (slot, family) in families.into_iter().enumerate() {
+        let asked = asked(self.way, &entry.families);
+        entry.round = Some(Round { open: asked.len(), ..Round::default() });
+        for (slot, family) in asked {
             let flight = FlightId(self.flights_ever);
             self.flights_ever += 1;
             let (asking, to) = match family {
@@ -464,8 +458,9 @@ impl Book {
         round.is_shown = true;
         entry.settled = true;
         let is_good = round.is_good();
+        let asked = asked(self.way, &entry.families);
         let (mut said_by, mut more) = (None, 0);
-        for (known, outcome) in entry.known.iter_mut().zip(&round.outcomes) {
+        for (slot, (known, outcome)) in entry.known.iter_mut().zip(&round.outcomes).enumerate() {
             match outcome {
                 Some(Outcome::Good { addresses, left_out, server, .. }) => {
                     known.clone_from(addresses);
@@ -474,6 +469,8 @@ impl Book {
                 }
                 // The other family is all that there is.
                 Some(Outcome::None { .. }) if is_good => known.clear(),
+                // What was asked for before a reload, and nobody asks for any more.
+                None if is_good && asked.iter().all(|(one, _)| *one != slot) => known.clear(),
                 _ => {}
             }
         }
@@ -504,6 +501,17 @@ impl Book {
             self.news.push(News::Moved { host, server: said_by, came, went, left_out: more });
         } else if was_in_trouble {
             self.news.push(News::Well { host, server: said_by });
+        }
+    }
+}
+
+/// What is asked in one round, each with its slot; no family: the system, for both.
+fn asked(way: Way, families: &[Family]) -> Vec<(usize, Option<Family>)> {
+    match way {
+        Way::System => vec![(0, None)],
+        Way::Servers(_) => {
+            let slot = |family| usize::from(family == Family::V6);
+            families.iter().map(|&family| (slot(family), Some(family))).collect()
         }
     }
 }

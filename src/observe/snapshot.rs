@@ -196,8 +196,11 @@ impl ServerNow {
         let mut seen = HashSet::new();
         in_force.retain(|(number, server)| seen.insert((*number, server.address.clone())));
         for (number, server) in &mut in_force {
-            // Those past the last number are counted together.
-            server.sum = sums.servers.remove(number).unwrap_or_default();
+            // What several are counted by together is told once, beside them.
+            let own = name_of(names, *number, other.clone());
+            if own.is_none_or(|(_, address)| address == server.address) {
+                server.sum = sums.servers.remove(number).unwrap_or_default();
+            }
         }
         let mut all: Vec<Self> = in_force.into_iter().map(|(_, server)| server).collect();
         for (number, sum) in std::mem::take(&mut sums.servers) {
@@ -277,5 +280,13 @@ mod tests {
         let told: Vec<_> =
             all.iter().map(|it| (it.address.as_str(), it.in_flight, it.sum.exchanges())).collect();
         assert_eq!(told, [("two", Some(0), 2), ("new", Some(0), 0), ("one", None, 1)]);
+        // Addresses of a name past those that are told apart.
+        let servers = BTreeMap::from([(1, sum(5))]);
+        let mut sums = Sums { servers, ..Sums::default() };
+        let names = [("p".to_owned(), format!("fe01:443 {OTHER}"))];
+        let in_force = ["three", "four"].map(|address| (1, server(address)));
+        let all = ServerNow::all(&mut sums, &names, in_force.to_vec());
+        let told: Vec<_> = all.iter().map(|it| (it.address.as_str(), it.sum.exchanges())).collect();
+        assert_eq!(told, [("three", 0), ("four", 0), ("fe01:443 (other)", 5)]);
     }
 }

@@ -1,7 +1,7 @@
 //! What outlives a Config: how busy each server is and how well, and where its idle connections
 //! wait.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -187,8 +187,8 @@ impl Drop for Tie {
 }
 
 /// Names the place where equal idle connections wait; never used for anything else again.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub struct Shelf(pub u32);
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Shelf(u64);
 
 #[derive(Debug, PartialEq, Eq, Hash)]
 struct ShelfKey {
@@ -203,9 +203,30 @@ struct ShelfKey {
 pub struct Registry {
     loads: HashMap<(String, SocketAddr), Arc<Load>>,
     shelves: HashMap<ShelfKey, Shelf>,
+    /// As many as there have ever been: one that is forgotten is not given to anybody else, since
+    /// connections may still wait there.
+    shelves_ever: u64,
 }
 
 impl Registry {
+    /// Forgets servers that nobody holds any more: they are in no Config that is in use, and nobody
+    /// is logged in there. Names that lead to ever other addresses would fill the memory. What the
+    /// operator has taken out stays known.
+    pub fn forget_unused(&mut self) {
+        self.loads.retain(|_, load| {
+            Arc::strong_count(load) > 1 || load.state().shown() == Shown::Drained
+        });
+        // Whoever holds a place holds its server's count too.
+        let used: HashSet<SocketAddr> = self.loads.keys().map(|(_, address)| *address).collect();
+        self.shelves.retain(|key, _| used.contains(&key.dial.to));
+    }
+
+    /// How many servers, and places, are known.
+    #[cfg(test)]
+    pub(crate) fn sizes(&self) -> (usize, usize) {
+        (self.loads.len(), self.shelves.len())
+    }
+
     /// The count of a server of a pool.
     pub fn load(&mut self, pool: &str, address: SocketAddr) -> Arc<Load> {
         Arc::clone(self.loads.entry((pool.to_owned(), address)).or_default())
@@ -220,8 +241,11 @@ impl Registry {
         tls: Option<u64>,
         (name, verified): (Option<String>, Option<String>),
     ) -> Shelf {
-        let next = Shelf(u32::try_from(self.shelves.len()).unwrap_or(u32::MAX));
-        *self.shelves.entry(ShelfKey { dial: dial.clone(), tls, name, verified }).or_insert(next)
+        let key = ShelfKey { dial: dial.clone(), tls, name, verified };
+        *self.shelves.entry(key).or_insert_with(|| {
+            self.shelves_ever += 1;
+            Shelf(self.shelves_ever)
+        })
     }
 }
 

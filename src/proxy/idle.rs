@@ -17,6 +17,14 @@ const HOSTS_MAX: usize = 64;
 /// Equal connections, the one that was used last on top.
 type Pile<S> = Vec<Waiting<S>>;
 
+/// The pile of a shelf.
+struct Fixed<S> {
+    shelf: Shelf,
+    pile: Pile<S>,
+    /// Somebody has been here since the last sweep, and may come again.
+    used: bool,
+}
+
 /// Connections that were verified by the name that their requests asked for.
 type ByHost<S> = HashMap<Vec<u8>, Pile<S>>;
 
@@ -26,8 +34,8 @@ struct Waiting<S> {
 }
 
 pub(super) struct Idle<S> {
-    /// By shelf.
-    fixed: RefCell<Vec<Pile<S>>>,
+    /// Sorted by shelf. Few at a time, of numbers that grow for ever.
+    fixed: RefCell<Vec<Fixed<S>>>,
     /// By shelf and the request's own Host, where a pool verifies that.
     named: RefCell<HashMap<Shelf, ByHost<S>>>,
 }
@@ -104,25 +112,29 @@ impl<S: Socket> Idle<S> {
             return story(by_host.entry(host.to_vec()).or_default());
         }
         let mut fixed = self.fixed.borrow_mut();
-        let index = shelf.0 as usize;
-        if fixed.len() <= index {
-            fixed.resize_with(index + 1, Vec::new);
-        }
-        match fixed.get_mut(index) {
-            Some(pile) => story(pile),
-            None => story(&mut Vec::new()),
-        }
+        let place = match fixed.binary_search_by_key(&shelf, |fixed| fixed.shelf) {
+            Ok(place) => place,
+            Err(place) => {
+                fixed.insert(place, Fixed { shelf, pile: Vec::new(), used: true });
+                place
+            }
+        };
+        let fixed = &mut fixed[place];
+        fixed.used = true;
+        story(&mut fixed.pile)
     }
 
-    /// Ends those that waited too long, were ended by the server, or spoke unasked.
+    /// Ends those that waited too long, were ended by the server, or spoke unasked; and forgets
+    /// places that nobody comes to any more.
     pub(super) fn sweep(&self, now: Moment) {
         let mut cx = Context::from_waker(Waker::noop());
         let mut stays = |waiting: &Waiting<S>| {
             waiting.until > now && waiting.stream.poll_readable(&mut cx).is_pending()
         };
-        for pile in self.fixed.borrow_mut().iter_mut() {
-            pile.retain(&mut stays);
-        }
+        self.fixed.borrow_mut().retain_mut(|fixed| {
+            fixed.pile.retain(&mut stays);
+            std::mem::take(&mut fixed.used) || !fixed.pile.is_empty()
+        });
         self.named.borrow_mut().retain(|_, by_host| {
             by_host.retain(|_, pile| {
                 pile.retain(&mut stays);
@@ -136,8 +148,42 @@ impl<S: Socket> Idle<S> {
     pub(super) fn drop_one(&self) -> bool {
         let mut fixed = self.fixed.borrow_mut();
         let mut named = self.named.borrow_mut();
-        let piles = fixed.iter_mut().chain(named.values_mut().flat_map(HashMap::values_mut));
+        let fixed = fixed.iter_mut().map(|fixed| &mut fixed.pile);
+        let piles = fixed.chain(named.values_mut().flat_map(HashMap::values_mut));
         let oldest = piles.filter(|pile| !pile.is_empty()).min_by_key(|pile| pile[0].until);
         oldest.map(|pile| pile.remove(0)).is_some()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+    use crate::net::{Dial, Machine, Ring};
+    use crate::pool::Registry;
+
+    /// DNS that moves a name for ever leaves nothing behind; a place that is in use stays.
+    #[test]
+    fn places_that_nobody_comes_to_are_forgotten() {
+        let idle: Idle<<Ring as Machine>::Socket> = Idle::default();
+        let mut registry = Registry::default();
+        let mut cx = Context::from_waker(Waker::noop());
+        let mut shelf = |number: u16| {
+            let to = ([10, 0, 0, 1], number).into();
+            let dial = Dial { to, from: None, interface: None, keepalive: Duration::ZERO };
+            registry.shelf(&dial, None, (None, None))
+        };
+        let usual = shelf(0);
+        for number in 1..5_000 {
+            for shelf in [shelf(number), usual] {
+                assert!(idle.take(shelf, None, &mut cx).is_none());
+            }
+            idle.sweep(Moment(0));
+            assert!(idle.fixed.borrow().len() <= 3);
+        }
+        idle.sweep(Moment(0));
+        let left: Vec<Shelf> = idle.fixed.borrow().iter().map(|fixed| fixed.shelf).collect();
+        assert_eq!(left, [usual; 0]);
     }
 }

@@ -3,9 +3,9 @@
 
 use std::collections::HashMap;
 use std::hash::Hash;
-use std::net::SocketAddr;
 use std::sync::Arc;
 
+use crate::observe::OTHER;
 use crate::pool::{Registry, Shelf};
 use crate::tls::{Connector, Presented};
 
@@ -41,6 +41,11 @@ impl<T: Eq + Hash> Numbers<T> {
     }
 }
 
+/// Addresses of one server's name that are counted each by its own number, over the life of the
+/// process; those that it has later share one. DNS may move a name for ever, and numbers are few
+/// ([`NUMBERS_MAX`](crate::observe::NUMBERS_MAX)).
+const TOLD_APART_MAX: u32 = 128;
+
 /// Survives every reload.
 #[derive(Debug, Default)]
 pub struct Kept {
@@ -48,7 +53,10 @@ pub struct Kept {
     pub registry: Registry,
     doors: Numbers<String>,
     sites: Numbers<String>,
-    servers: Numbers<(String, SocketAddr)>,
+    /// By pool and address, or a name and [`OTHER`].
+    servers: Numbers<(String, String)>,
+    /// By pool and server as the file calls it: how many addresses have a number of their own.
+    told_apart: HashMap<(String, String), u32>,
     presented: Numbers<Vec<String>>,
     connectors: HashMap<Shelf, Arc<Connector>>,
 }
@@ -64,9 +72,19 @@ impl Kept {
         self.sites.of(name.to_owned()).saturating_add(1)
     }
 
-    /// The number that a server of a pool is counted by, from 1.
-    pub(super) fn server(&mut self, pool: &str, address: SocketAddr) -> u32 {
-        self.servers.of((pool.to_owned(), address)).saturating_add(1)
+    /// The number that an address of a pool's server is counted by, from 1; `server` is as the file
+    /// calls it.
+    pub(super) fn server(&mut self, pool: &str, server: &str, address: &str) -> u32 {
+        let mut key = (pool.to_owned(), address.to_owned());
+        if !self.servers.0.contains_key(&key) {
+            let own = self.told_apart.entry((pool.to_owned(), server.to_owned())).or_default();
+            if *own < TOLD_APART_MAX {
+                *own += 1;
+            } else {
+                key.1 = format!("{server} {OTHER}");
+            }
+        }
+        self.servers.of(key).saturating_add(1)
     }
 
     /// The names of all sites that have been counted by a number, in the order of those.
@@ -77,7 +95,7 @@ impl Kept {
 
     /// The same of servers: pool and address.
     #[must_use]
-    pub fn servers(&self) -> Vec<(String, SocketAddr)> {
+    pub fn servers(&self) -> Vec<(String, String)> {
         self.servers.list()
     }
 
@@ -127,8 +145,28 @@ mod tests {
         assert_eq!((kept.site("b"), kept.site("a"), kept.site("b")), (1, 2, 1));
         assert_eq!((kept.site("c"), kept.site("a")), (3, 2));
         assert_eq!(kept.sites(), ["b", "a", "c"]);
-        let address = SocketAddr::from(([192, 0, 2, 1], 443));
-        assert_eq!((kept.server("p", address), kept.server("q", address)), (1, 2));
-        assert_eq!(kept.servers(), [("p".to_owned(), address), ("q".to_owned(), address)]);
+        let address = "192.0.2.1:443";
+        let mut number = |pool| kept.server(pool, address, address);
+        assert_eq!((number("p"), number("q"), number("p")), (1, 2, 1));
+        let named = |pool: &str| (pool.to_owned(), address.to_owned());
+        assert_eq!(kept.servers(), [named("p"), named("q")]);
+    }
+
+    /// DNS that moves one name for ever does not take the numbers of all others.
+    #[test]
+    fn addresses_of_a_name_that_moves_for_ever() {
+        let mut kept = Kept::default();
+        let address = |number: u32| format!("10.1.{}.{}:443", number / 256, number % 256);
+        let rotating: Vec<u32> =
+            (0..10_000).map(|it| kept.server("p", "fe01:443", &address(it))).collect();
+        let shared = TOLD_APART_MAX + 1;
+        let expected: Vec<u32> = (0..10_000).map(|it| shared.min(it + 1)).collect();
+        assert_eq!(rotating, expected);
+        // Who has a number keeps it, and another name gets one.
+        assert_eq!(kept.server("p", "fe01:443", &address(3)), 4);
+        assert_eq!(kept.server("p", "fe02:443", "10.2.0.1:443"), shared + 1);
+        let names = kept.servers();
+        assert_eq!(names[shared as usize - 1], ("p".to_owned(), "fe01:443 (other)".to_owned()));
+        assert_eq!(names.len(), shared as usize + 1);
     }
 }

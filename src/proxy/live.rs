@@ -18,7 +18,7 @@ use crate::pool::settings::{
 use crate::pool::{Load, Shelf};
 use crate::site::{Listener, ListenerId, SiteId};
 use crate::tls::{
-    Connector, ConnectorSettings, Identity, Presented, Roots, Terminator, TicketSecrets,
+    Authorities, Connector, ConnectorSettings, Identity, Presented, Terminator, TicketSecrets,
 };
 
 use super::kept::{DoorId, Kept};
@@ -64,6 +64,8 @@ pub struct LivePool {
     pub policy: Policy,
     /// One for each address that a server's name stands for.
     pub servers: Vec<LiveServer>,
+    /// Who vouches for them: read once for a Config.
+    authorities: Authorities,
 }
 
 /// One address that requests are sent to.
@@ -142,11 +144,14 @@ impl Live {
             }
         }
         let site_numbers = config.table.sites().iter().map(|site| kept.site(&site.name)).collect();
+        kept.registry.forget_unused();
         let mut connectors = HashMap::new();
         let mut pools = Vec::new();
+        let mut system = None;
         for settings in &config.pools {
+            let authorities = authorities(settings, &mut system)?;
             let place = (&mut *kept, &mut connectors, Reading::Again);
-            pools.push(LivePool::new(settings, place, resolve)?);
+            pools.push(LivePool::new((settings, authorities), place, resolve)?);
         }
         kept.keep_connectors(connectors);
         let clients_max =
@@ -179,11 +184,12 @@ impl Live {
         kept: &mut Kept,
         resolve: &dyn Fn(&ServerAddress) -> Vec<SocketAddr>,
     ) -> Result<Self, String> {
+        kept.registry.forget_unused();
         let mut connectors = HashMap::new();
         let mut pools = Vec::new();
-        for settings in &self.config.pools {
+        for LivePool { settings, authorities, .. } in &self.pools {
             let place = (&mut *kept, &mut connectors, Reading::Once);
-            pools.push(LivePool::new(settings, place, resolve)?);
+            pools.push(LivePool::new((settings, authorities.clone()), place, resolve)?);
         }
         kept.keep_connectors(connectors);
         Ok(Self {
@@ -326,7 +332,7 @@ fn terminator(
 
 impl LivePool {
     fn new(
-        settings: &PoolSettings,
+        (settings, authorities): (&PoolSettings, Authorities),
         (kept, connectors, reading): (&mut Kept, &mut Connectors, Reading),
         resolve: &dyn Fn(&ServerAddress) -> Vec<SocketAddr>,
     ) -> Result<Self, String> {
@@ -334,15 +340,17 @@ impl LivePool {
         for server in &settings.servers {
             for address in resolve(&server.address) {
                 let place = (&mut *kept, &mut *connectors, reading);
-                servers.push(live_server(settings, server, address, place)?);
+                let pool = (settings, &authorities);
+                servers.push(live_server(pool, server, address, place)?);
             }
         }
-        Ok(Self { settings: settings.clone(), policy: Policy::of(settings), servers })
+        let (settings, policy) = (settings.clone(), Policy::of(settings));
+        Ok(Self { settings, policy, servers, authorities })
     }
 }
 
 fn live_server(
-    pool: &PoolSettings,
+    (pool, authorities): (&PoolSettings, &Authorities),
     server: &ServerSettings,
     address: SocketAddr,
     (kept, connectors, reading): (&mut Kept, &mut Connectors, Reading),
@@ -363,7 +371,7 @@ fn live_server(
             let before = kept.connector(shelf).filter(|_| may_stay);
             let connector = match connectors.get(&shelf).cloned().or(before) {
                 Some(connector) => connector,
-                None => Arc::new(connector(tls, verify).map_err(|why| {
+                None => Arc::new(connector(tls, verify, authorities).map_err(|why| {
                     let (pool, server) = (&pool.name, &server.text);
                     format!("pool {pool}, server {server}: TLS cannot be set up: {why}")
                 })?),
@@ -373,12 +381,13 @@ fn live_server(
         }
         None => None,
     };
+    let text = address.to_string();
     Ok(LiveServer {
         shelf,
         load: kept.registry.load(&pool.name, address),
-        text: address.to_string(),
+        number: kept.server(&pool.name, &server.text, &text),
+        text,
         name: server.text.clone(),
-        number: kept.server(&pool.name, address),
         weight: server.weight,
         backup: server.backup,
         dial,
@@ -403,15 +412,90 @@ fn names(tls: &UpstreamTls, server: &ServerSettings) -> (Option<String>, Option<
     }
 }
 
-fn connector(tls: &UpstreamTls, verify: Option<String>) -> Result<Connector, String> {
+/// Who vouches for the servers of a pool; `system` is the system's list once it has been read.
+fn authorities(
+    pool: &PoolSettings,
+    system: &mut Option<Authorities>,
+) -> Result<Authorities, String> {
+    let Some(tls) = pool.tls.as_ref().filter(|tls| tls.pin_sha256.is_empty()) else {
+        return Ok(Authorities::default());
+    };
+    let read = match (&tls.ca, &*system) {
+        (Trust::Certificates(certificates), _) => Authorities::these(certificates),
+        (Trust::System, Some(read)) => Ok(read.clone()),
+        (Trust::System, None) => Authorities::system().inspect(|read| *system = Some(read.clone())),
+    };
+    read.map_err(|why| format!("pool {}: TLS cannot be set up: {why}", pool.name))
+}
+
+fn connector(
+    tls: &UpstreamTls,
+    verify: Option<String>,
+    authorities: &Authorities,
+) -> Result<Connector, String> {
     Connector::new(&ConnectorSettings {
-        roots: match &tls.ca {
-            Trust::System => Roots::System,
-            Trust::Certificates(certificates) => Roots::These(certificates.clone()),
-        },
+        authorities: authorities.clone(),
         pin_sha256: tls.pin_sha256.clone(),
         verify,
         send_name: tls.sni != Sni::None,
         tls12_only: tls.profile == Profile::Tls12,
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use super::*;
+    use crate::config;
+    use crate::pool::health::{Evidence, Shown, Trouble};
+
+    /// DNS gives a name two other addresses again and again: what is known of those that nobody uses
+    /// any more is forgotten, and nothing else.
+    #[test]
+    fn a_name_that_moves_for_ever_does_not_fill_the_memory() {
+        let text = "[pool.web]\nservers = [\"fe01:80\", \"10.9.9.9:80\"]\n";
+        let source = |_: &Path| Ok(text.as_bytes().to_vec());
+        let (config, _) = config::read(Path::new("a.toml"), &source, 0).unwrap();
+        let (mut kept, secrets) = (Kept::default(), TicketSecrets::new().unwrap());
+        let resolve = |turn: u16| {
+            move |server: &ServerAddress| match server {
+                ServerAddress::Socket(address) => vec![*address],
+                ServerAddress::Name { port, .. } => {
+                    let [high, low] = turn.to_be_bytes();
+                    [1, 2].map(|last| SocketAddr::from(([10, high, low, last], *port))).to_vec()
+                }
+            }
+        };
+        let place = |live: &Live, at: usize| {
+            let server = &live.pools()[0].servers[at];
+            (server.shelf, Arc::as_ptr(&server.load), server.number)
+        };
+        let first = Live::new(1, config, &secrets, &mut kept, &resolve(0)).unwrap();
+        let (held, literal) = (place(&first, 0), place(&first, 2));
+        let drained = &first.pools()[0].servers[1];
+        drained.load.heard(Evidence::Drain(true), 1, first.pools()[0].policy);
+        // Somebody is still at work with the first, as a long exchange or a login is.
+        let mut live = first.readdressed(&mut kept, &resolve(1)).unwrap();
+        for turn in 2..5_000 {
+            let ill = &live.pools()[0].servers[0];
+            ill.load.heard(Evidence::ProbeFailed(Trouble::Refused), 1, live.pools()[0].policy);
+            live = live.readdressed(&mut kept, &resolve(turn)).unwrap();
+            // Three of the first, and two of each of the last two.
+            assert_eq!(kept.registry.sizes(), (7, 7), "{turn}");
+        }
+        assert_eq!(place(&live, 2), literal);
+        live = live.readdressed(&mut kept, &resolve(0)).unwrap();
+        assert_eq!(place(&live, 0), held);
+        let number = place(&live, 1).2;
+        drop(first);
+        for turn in [1, 2, 0] {
+            live = live.readdressed(&mut kept, &resolve(turn)).unwrap();
+        }
+        let again = place(&live, 0);
+        assert_ne!(again.0, held.0, "connections may still wait at the old place");
+        assert_eq!(again.2, held.2, "counted as before");
+        assert_eq!(place(&live, 1).2, number);
+        assert_eq!(live.pools()[0].servers[1].load.shown().0, Shown::Drained);
+    }
 }

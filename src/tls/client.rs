@@ -21,21 +21,49 @@ use super::{Session, TlsFault, provider};
 /// Sessions that are kept to be resumed, per server and name.
 const SESSIONS_MAX: usize = 64;
 
-/// Who may vouch for a server.
-#[derive(Clone, Debug)]
-pub enum Roots {
-    /// The operating system's list.
-    System,
-    /// These authorities; a server that shows one of them as its own certificate is trusted too.
-    These(Vec<CertificateDer<'static>>),
+/// Who may vouch for a server, read and ready, for any number of connectors. By default nobody.
+#[derive(Clone, Debug, Default)]
+pub struct Authorities {
+    chain: Option<Arc<WebPkiServerVerifier>>,
+    /// A server that shows one of these as its own certificate is trusted too.
+    shown: Arc<[CertificateDer<'static>]>,
+}
+
+impl Authorities {
+    /// The operating system's list, as its files are now.
+    ///
+    /// # Errors
+    /// A sentence for the administrator: there is none.
+    pub fn system() -> Result<Self, String> {
+        let mut store = RootCertStore::empty();
+        let found = rustls_native_certs::load_native_certs();
+        store.add_parsable_certificates(found.certs);
+        Ok(Self { chain: Some(chain_verifier(store)?), shown: Arc::default() })
+    }
+
+    /// These; a server that shows one of them as its own certificate is trusted too.
+    ///
+    /// # Errors
+    /// A sentence for the administrator: one cannot be read, or there is none.
+    pub fn these(certificates: &[CertificateDer<'static>]) -> Result<Self, String> {
+        let mut store = RootCertStore::empty();
+        for certificate in certificates.iter().filter(|one| is_authority(one)) {
+            store.add(certificate.clone()).map_err(|e| format!("not an authority: {e}"))?;
+        }
+        let chain = match store.is_empty() && !certificates.is_empty() {
+            true => None,
+            false => Some(chain_verifier(store)?),
+        };
+        Ok(Self { chain, shown: certificates.into() })
+    }
 }
 
 /// How to talk TLS to one server.
 #[derive(Clone, Debug)]
 pub struct ConnectorSettings {
     /// Who may vouch for it.
-    pub roots: Roots,
-    /// SHA-256 of public keys (SubjectPublicKeyInfo); if any, they replace the chain.
+    pub authorities: Authorities,
+    /// SHA-256 of public keys (SubjectPublicKeyInfo); if any, they replace the authorities.
     pub pin_sha256: Vec<[u8; 32]>,
     /// The name to verify where it differs from the one that is sent.
     pub verify: Option<String>,
@@ -61,21 +89,18 @@ impl Connector {
     /// Prepares everything that does not depend on the single connection.
     ///
     /// # Errors
-    /// A sentence for the administrator: an authority that cannot be read, a name that is none.
+    /// A sentence for the administrator: a name that is none.
     pub fn new(settings: &ConnectorSettings) -> Result<Self, String> {
         let verify = match &settings.verify {
             Some(name) => Some(server_name(name)?),
             None => None,
         };
-        let verifier = Arc::new(Verifier {
-            chain: chain_verifier(settings)?,
-            shown: match &settings.roots {
-                Roots::System => Vec::new(),
-                Roots::These(certificates) => certificates.clone(),
-            },
-            pins: settings.pin_sha256.clone(),
-            verify,
-        });
+        let pins = settings.pin_sha256.clone();
+        let authorities = match pins.is_empty() {
+            true => settings.authorities.clone(),
+            false => Authorities::default(),
+        };
+        let verifier = Arc::new(Verifier { authorities, pins, verify });
         let versions: &[_] = if settings.tls12_only { &[&TLS12] } else { &[&TLS13, &TLS12] };
         let builder = ClientConfig::builder_with_provider(provider());
         let builder = builder.with_protocol_versions(versions).map_err(|e| e.to_string())?;
@@ -103,29 +128,9 @@ fn server_name(name: &str) -> Result<ServerName<'static>, String> {
     ServerName::try_from(bare.to_owned()).map_err(|_| format!("`{name}` is no server name"))
 }
 
-fn chain_verifier(
-    settings: &ConnectorSettings,
-) -> Result<Option<Arc<WebPkiServerVerifier>>, String> {
-    if !settings.pin_sha256.is_empty() {
-        return Ok(None);
-    }
-    let mut store = RootCertStore::empty();
-    match &settings.roots {
-        Roots::System => {
-            let found = rustls_native_certs::load_native_certs();
-            store.add_parsable_certificates(found.certs);
-        }
-        Roots::These(certificates) => {
-            for certificate in certificates.iter().filter(|one| is_authority(one)) {
-                store.add(certificate.clone()).map_err(|e| format!("not an authority: {e}"))?;
-            }
-            if store.is_empty() && !certificates.is_empty() {
-                return Ok(None);
-            }
-        }
-    }
+fn chain_verifier(store: RootCertStore) -> Result<Arc<WebPkiServerVerifier>, String> {
     let built = WebPkiServerVerifier::builder_with_provider(Arc::new(store), provider()).build();
-    built.map(Some).map_err(|_| "there is no authority to trust".to_owned())
+    built.map_err(|_| "there is no authority to trust".to_owned())
 }
 
 /// A server's own certificate in the file vouches for itself only: the library would take it for an
@@ -145,8 +150,7 @@ fn is_authority(certificate: &CertificateDer<'_>) -> bool {
 
 #[derive(Debug)]
 struct Verifier {
-    chain: Option<Arc<WebPkiServerVerifier>>,
-    shown: Vec<CertificateDer<'static>>,
+    authorities: Authorities,
     pins: Vec<[u8; 32]>,
     verify: Option<ServerName<'static>>,
 }
@@ -157,7 +161,7 @@ impl Verifier {
     fn is_known(&self, certificate: &CertificateDer<'_>, parsed: &ParsedCertificate<'_>) -> bool {
         let key = digest::digest(&digest::SHA256, &parsed.subject_public_key_info());
         self.pins.iter().any(|pin| pin == key.as_ref())
-            || (self.pins.is_empty() && self.shown.iter().any(|shown| shown == certificate))
+            || self.authorities.shown.iter().any(|shown| shown == certificate)
     }
 }
 
@@ -193,7 +197,7 @@ impl ServerCertVerifier for Verifier {
             verify_server_name(&parsed, name)?;
             return Ok(ServerCertVerified::assertion());
         }
-        match &self.chain {
+        match &self.authorities.chain {
             Some(chain) => chain.verify_server_cert(certificate, intermediates, name, ocsp, now),
             None if self.pins.is_empty() => Err(CertificateError::UnknownIssuer.into()),
             None => Err(Error::General("the server's key is not in pin_sha256".to_owned())),

@@ -13,7 +13,7 @@ mod server;
 mod session;
 mod tickets;
 
-pub use client::{Connector, ConnectorSettings, Roots};
+pub use client::{Authorities, Connector, ConnectorSettings};
 #[cfg(any(test, fuzzing))]
 pub use fuzz::{fuzz_greeting, fuzz_pieces};
 pub use server::{Greeting, Identity, Presented, Terminator};

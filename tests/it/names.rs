@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use crate::rig::name_server::{NameServer, Script, fails, gives, silence};
 use crate::rig::reply::{Reply, Rr, asked, reply};
-use crate::rig::{Folder, Gatehouse, Origin, Wire, free_port, now, until};
+use crate::rig::{Folder, Gatehouse, Origin, SYSTEM, Wire, free_port, now, until};
 
 const ASKED: &str = "GET / HTTP/1.1\r\nHost: a.test\r\n\r\n";
 const DONE: &str = "HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\ndone";
@@ -110,6 +110,25 @@ fn connections_to_addresses_that_stay_are_kept() {
     }
     assert_eq!((one.answer().text(), other.answer().text()), ("done".into(), "done".into()));
     first.expect_nobody();
+}
+
+/// It costs no look at the system's files, and nothing that is wrong with them meanwhile matters.
+#[test]
+fn another_address_is_followed_without_reading_the_systems_authorities_again() {
+    let (names, first, folder) = (NameServer::new(gives(&[ONE])), Origin::new(), Folder::new());
+    let second = twin(&first);
+    std::fs::copy(folder.at("ca.pem"), folder.at(SYSTEM)).unwrap();
+    let tls = "[pool.origin.tls]\nca = \"system\"\n";
+    let gatehouse = Gatehouse::start(folder, &(text(&[names.address()], first.port()) + tls));
+    std::fs::remove_file(gatehouse.folder().at(SYSTEM)).unwrap();
+    names.say(gives(&[TWO]));
+    gatehouse.expect_said("127.0.0.2 came and 127.0.0.1 went");
+    gatehouse.client().send(ASKED);
+    // Whoever begins to talk TLS there has taken it up.
+    drop(second.accept());
+    first.expect_nobody();
+    let refused = gatehouse.reload();
+    assert!(refused.err.contains("pool origin: TLS cannot be set up: "), "{}", refused.err);
 }
 
 #[test]

@@ -3,6 +3,7 @@
 
 mod system;
 mod talk;
+mod telling;
 mod thread;
 mod words;
 
@@ -21,6 +22,7 @@ use crate::pool::settings::{PoolSettings, ServerAddress};
 
 use super::service::Event;
 
+pub(super) use telling::{ONE_IN, Telling};
 pub(super) use words::{Scene, is_own};
 
 /// How often whoever waits looks whether the process is to end.
@@ -46,7 +48,7 @@ struct Asked {
 }
 
 /// News, with the name servers that they are about.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(super) struct Told {
     pub(super) news: News,
     pub(super) servers: Arc<Vec<SocketAddr>>,

@@ -32,6 +32,9 @@ const USUAL: [&str; 9] = [
 /// The socket of a service manager, in the test's folder.
 pub(crate) const MANAGER: &str = "manager.sock";
 
+/// The system's authorities, in the test's folder.
+pub(crate) const SYSTEM: &str = "system.pem";
+
 /// A running proxy.
 pub(crate) struct Gatehouse {
     program: Program,
@@ -117,6 +120,9 @@ impl Gatehouse {
             // A service manager listens where a test has put one.
             if folder.at(MANAGER).exists() {
                 command.env("NOTIFY_SOCKET", folder.at(MANAGER));
+            }
+            if folder.at(SYSTEM).exists() {
+                command.env("SSL_CERT_FILE", folder.at(SYSTEM));
             }
         });
         let said = Arc::new(Mutex::new(Vec::new()));

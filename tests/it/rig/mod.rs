@@ -18,7 +18,7 @@ mod wire;
 pub(crate) use authority::{Kind, leaf, trusting};
 pub(crate) use child::Child;
 pub(crate) use folder::{Folder, free_port};
-pub(crate) use gatehouse::{Gatehouse, MANAGER, log_lines};
+pub(crate) use gatehouse::{Gatehouse, MANAGER, SYSTEM, log_lines};
 pub(crate) use load::{Shot, load, median};
 pub(crate) use named::{named, named_at};
 pub(crate) use origin::Origin;
