@@ -3,9 +3,8 @@
 mod check;
 mod demo;
 mod explain;
+mod instance;
 mod keys;
-mod pool;
-mod reload;
 mod run;
 mod status;
 
@@ -13,6 +12,10 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
+
+use crate::control::drain_question;
+
+use instance::{Instance, Verb};
 
 /// The command was used wrongly, or the file has complaints.
 const REFUSED: u8 = 2;
@@ -89,17 +92,7 @@ enum Command {
     #[command(
         after_help = "Example: gatehouse reload\nExit codes: 0 the file is in force, 1 no instance was reached, 2 complaints were printed and the old file stays"
     )]
-    Reload {
-        /// The admin socket of the running instance
-        #[arg(long, value_name = "PATH", default_value = reload::SOCKET)]
-        socket: PathBuf,
-        /// The operator's file, to find the admin socket by
-        #[arg(long, value_name = "FILE", conflicts_with = "socket")]
-        config: Option<PathBuf>,
-        /// Print the answer as JSON
-        #[arg(long)]
-        json: bool,
-    },
+    Reload(Instance),
     /// Take a server of a pool out for maintenance, or in again; it stays so over reloads
     #[command(
         after_help = "Example: gatehouse pool front-end drain --server fe01.contoso.local:4443\nExit codes: 0 done, 1 no instance was reached, 2 there is no such pool or server"
@@ -109,35 +102,18 @@ enum Command {
         pool: String,
         /// What to do
         #[arg(value_enum)]
-        verb: pool::Verb,
+        verb: Verb,
         /// The server, as in the file; a name stands for all its addresses, an address for itself
         #[arg(long)]
         server: String,
-        /// The admin socket of the running instance
-        #[arg(long, value_name = "PATH", default_value = reload::SOCKET)]
-        socket: PathBuf,
-        /// The operator's file, to find the admin socket by
-        #[arg(long, value_name = "FILE", conflicts_with = "socket")]
-        config: Option<PathBuf>,
-        /// Print the answer as JSON
-        #[arg(long)]
-        json: bool,
+        #[command(flatten)]
+        instance: Instance,
     },
     /// Say how the running instance is: what it serves, what failed last, and what to do about it
     #[command(
-        after_help = "Example: gatehouse status\n         gatehouse status --json | jq .troubles\nNumbers count from the start of the process. What --json prints: appliance/docs/status.md\nExit codes: 0 all is well, 3 something needs somebody and stands at the end, 1 no instance was reached"
+        after_help = "Example: gatehouse status\n         gatehouse status --json | jq .troubles\nNumbers count from the start of the process. What --json prints: appliance/docs/status.md\nExit codes: 0 all is well, also while a drained server is noted; 3 something needs somebody and stands at the end; 1 no instance was reached"
     )]
-    Status {
-        /// The admin socket of the running instance
-        #[arg(long, value_name = "PATH", default_value = reload::SOCKET)]
-        socket: PathBuf,
-        /// The operator's file, to find the admin socket by
-        #[arg(long, value_name = "FILE", conflicts_with = "socket")]
-        config: Option<PathBuf>,
-        /// Print JSON: everything, with names that stay the same
-        #[arg(long)]
-        json: bool,
-    },
+    Status(Instance),
     /// Show a published page: no file, no root, nothing else installed
     #[command(after_help = "Example: gatehouse demo, then open https://127.0.0.1:8443/")]
     Demo {
@@ -160,11 +136,11 @@ pub fn main() -> ExitCode {
         Command::Schema => keys::schema(),
         Command::Explain { markdown: true, .. } => explain::page(),
         Command::Explain { word, json, .. } => explain::explain(word.as_deref(), json),
-        Command::Reload { socket, config, json } => reload::reload(&socket, config.as_ref(), json),
-        Command::Pool { pool, verb, server, socket, config, json } => {
-            pool::pool((&pool, verb, &server), &socket, config.as_ref(), json)
+        Command::Reload(instance) => instance.have_done("reload"),
+        Command::Pool { pool, verb, server, instance } => {
+            instance.have_done(&drain_question(&pool, &server, verb == Verb::Drain))
         }
-        Command::Status { socket, config, json } => status::status(&socket, config.as_ref(), json),
+        Command::Status(instance) => status::status(&instance),
         Command::Demo { port } => demo::demo(port),
     };
     ExitCode::from(done)

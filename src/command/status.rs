@@ -1,19 +1,16 @@
 //! `gatehouse status`
 
-use std::path::{Path, PathBuf};
-
-use crate::control::ask_instance;
 use crate::observe::{Status, status_text};
 
-use super::reload::{socket_of, why_not};
+use super::instance::Instance;
 use super::{ATTENTION, FAILED};
 
-/// Asks the running instance how it is. The socket is the one that `file` names, if there is a file.
-pub(super) fn status(socket: &Path, file: Option<&PathBuf>, json: bool) -> u8 {
-    let socket = &socket_of(socket, file);
-    let answer = match ask_instance(socket, "status") {
+/// Asks the running instance how it is.
+pub(super) fn status(instance: &Instance) -> u8 {
+    let json = instance.json;
+    let answer = match instance.ask("status") {
         Ok(answer) => answer,
-        Err(error) => return fail(&why_not(socket, &error), json),
+        Err(why) => return fail(&why, json),
     };
     let told = answer.status.as_ref();
     let status = told.and_then(|told| serde_json::from_value::<Status>(told.clone()).ok());
@@ -75,6 +72,7 @@ mod tests {
             limits: vec![LimitStatus::default()],
             failures: vec![FailureStatus::default()],
             troubles: vec![Trouble::default()],
+            notes: vec![Trouble::default()],
             ..Status::default()
         };
         let mut found = Vec::new();

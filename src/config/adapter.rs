@@ -61,6 +61,32 @@ impl<'j> Judge<'j> {
         }
     }
 
+    /// Whether the two sides of the box are kept apart by their addresses alone, which Linux does not
+    /// do. Only when nothing is wrong. A box with one arm, and one that is tried out on the loopback,
+    /// have nothing to keep apart.
+    pub(super) fn sides_apart(&mut self, adapters: &[Adapter]) {
+        if self.faults.refuse() {
+            return;
+        }
+        let all = self.document.adapters.iter().zip(adapters);
+        let of = |role| all.clone().find(|(_, adapter)| adapter.role == role);
+        let (Some((external, outside)), Some((internal, inside))) =
+            (of(Role::External), of(Role::Internal))
+        else {
+            return;
+        };
+        let has = |adapter: &Adapter, fits: &dyn Fn(&IpAddr) -> bool| {
+            adapter.addresses.iter().any(|(address, _)| fits(address))
+        };
+        let by_address = |adapter: &Adapter| {
+            adapter.interface.is_none() && has(adapter, &|address| !address.is_loopback())
+        };
+        let shared = has(outside, &|address| has(inside, &|other| other == address));
+        if by_address(outside) && by_address(inside) && !shared {
+            self.faults.adapters_by_address_alone(external.name.at, internal.name.at);
+        }
+    }
+
     fn routes(&mut self, table: &document::Adapter) -> Vec<Route> {
         let mut routes = Vec::new();
         for text in table.routes.iter().flat_map(|list| &list.value) {

@@ -121,6 +121,15 @@ impl Faults {
             .help(format!("add addresses = [\"…\"] to [adapter.{adapter}]"));
     }
 
+    pub(super) fn adapters_by_address_alone(&mut self, external: At, internal: At) {
+        self.warn(
+            external,
+            "neither this adapter nor the internal one names its `interface`: the kernel answers for the addresses of one at the other too",
+        )
+        .help("add interface = \"…\" to both; `ip -brief link` lists the names")
+        .note(internal, "this is the internal one");
+    }
+
     pub(super) fn mac_needs_appliance(&mut self, at: At) {
         self.add(at, "to find an adapter by `mac` is not available in this version")
             .help("add interface = \"…\"; `ip -brief link` lists the names");

@@ -74,6 +74,7 @@ impl<'j> Judge<'j> {
         let (workers, resolvers) = (self.workers(), self.resolvers());
         let (log, admin) = (self.log(), self.admin(&adapters));
         self.unused(&table, &listeners);
+        self.sides_apart(&adapters);
         Config {
             workers,
             resolvers,

@@ -95,7 +95,8 @@ impl Health {
                 if shown == known.said || now < known.say_at {
                     continue;
                 }
-                say_now(&sentence(&facts(pool, server, known.said, now)));
+                let up = up_of(pool, now);
+                say_now(&sentence(&facts((pool, up), server, known.said, now)));
                 known.said = shown;
                 known.say_at = now + SAY_PAUSE;
             }
@@ -103,12 +104,25 @@ impl Health {
     }
 }
 
-fn facts<'f>(pool: &'f LivePool, server: &'f LiveServer, before: Shown, now: Moment) -> Facts<'f> {
+/// Servers of a pool that get requests.
+fn up_of(pool: &LivePool, now: Moment) -> usize {
+    pool.servers.iter().filter(|server| is_up(server, pool, now)).count()
+}
+
+fn is_up(server: &LiveServer, pool: &LivePool, now: Moment) -> bool {
+    server.load.state().standing(millis(now), pool.policy) == Standing::Up
+}
+
+/// `up`: see [`up_of`].
+fn facts<'f>(
+    (pool, up): (&'f LivePool, usize),
+    server: &'f LiveServer,
+    before: Shown,
+    now: Moment,
+) -> Facts<'f> {
     let state = server.load.state();
-    let others_up = pool.servers.iter().filter(|other| other.dial.to != server.dial.to);
-    let up =
-        |other: &&LiveServer| other.load.state().standing(millis(now), pool.policy) == Standing::Up;
     let shown = state.shown();
+    let (trouble, detail) = server.load.trouble(shown);
     Facts {
         pool: &pool.settings.name,
         address: server.dial.to,
@@ -116,12 +130,11 @@ fn facts<'f>(pool: &'f LivePool, server: &'f LiveServer, before: Shown, now: Mom
         tls: server.tls.is_some(),
         before,
         shown,
-        trouble: server.load.trouble(),
-        // Of probes only.
-        detail: if shown == Shown::Down { server.load.detail() } else { String::new() },
+        trouble,
+        detail,
         failures: state.failures(),
         again_in: state.tried_again_at().saturating_sub(millis(now)),
-        others_up: others_up.filter(up).count(),
+        others_up: up.saturating_sub(usize::from(is_up(server, pool, now))),
         in_flight: server.load.now(),
     }
 }
@@ -130,6 +143,7 @@ fn facts<'f>(pool: &'f LivePool, server: &'f LiveServer, before: Shown, now: Mom
 pub(super) fn servers(live: &Live) -> Vec<(u32, ServerNow)> {
     let now = net::monotonic();
     let all = live.pools().iter().flat_map(|pool| {
+        let up = up_of(pool, now);
         pool.servers.iter().map(move |server| {
             let told = ServerNow {
                 pool: pool.settings.name.clone(),
@@ -138,7 +152,7 @@ pub(super) fn servers(live: &Live) -> Vec<(u32, ServerNow)> {
                 backup: server.backup,
                 in_flight: Some(server.load.now()),
                 pinned: server.load.pinned(),
-                health: health(pool, server, now),
+                health: health((pool, up), server, now),
                 ..ServerNow::default()
             };
             (server.number, told)
@@ -147,10 +161,10 @@ pub(super) fn servers(live: &Live) -> Vec<(u32, ServerNow)> {
     all.collect()
 }
 
-fn health(pool: &LivePool, server: &LiveServer, now: Moment) -> HealthNow {
+fn health((pool, up): (&LivePool, usize), server: &LiveServer, now: Moment) -> HealthNow {
     let (shown, changed) = server.load.shown();
     let ago = millis(now).saturating_sub(changed) / 1_000;
-    let facts = facts(pool, server, shown, now);
+    let facts = facts((pool, up), server, shown, now);
     let next = match facts.shown {
         Shown::Up => String::new(),
         Shown::Drained => {

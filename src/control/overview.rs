@@ -148,7 +148,11 @@ impl Overview {
         let live = self.shared.live.load_full();
         let crowd = &self.shared.crowd;
         let limits = &live.config.limits;
+        let servers = health::servers(&live);
+        let kernel_listen =
+            std::fs::read_to_string(NETSTAT).ok().and_then(|text| listen_losses(&text));
         let (mut sums, mut counts) = (Sums::default(), Counts::default());
+        // The control thread waits for it.
         let state = self.state();
         for counters in &state.counters {
             counts += counters.read();
@@ -181,7 +185,7 @@ impl Overview {
             counts,
             sites: SiteNow::all(&mut sums, &state.sites, &in_force),
             pools: live.pools().iter().map(|pool| pool.settings.name.clone()).collect(),
-            servers: ServerNow::all(&mut sums, &state.servers, health::servers(&live)),
+            servers: ServerNow::all(&mut sums, &state.servers, servers),
             names: state.names.clone(),
             certificates: live
                 .config
@@ -195,9 +199,7 @@ impl Overview {
                 self.lost_last.load(Ordering::Relaxed),
             ),
             notices: self.shared.notices.totals(),
-            kernel_listen: std::fs::read_to_string(NETSTAT)
-                .ok()
-                .and_then(|text| listen_losses(&text)),
+            kernel_listen,
         }
     }
 

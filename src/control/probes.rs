@@ -111,14 +111,6 @@ async fn look(
         && let Some(load) = pool.servers.get(server).map(|server| &server.load)
     {
         let seen = visitor.visit((pool, server), &probe.ask, probe.timeout).await;
-        let evidence = match seen {
-            Ok(true) => Some(Evidence::ProbePassed),
-            Ok(false) => None,
-            Err(refusal) => {
-                load.set_detail(&refusal.detail);
-                Some(Evidence::ProbeFailed(refusal.trouble))
-            }
-        };
         // Whoever took a probe out does not want to hear of its last look, which nobody would mend.
         let name = &pool.settings.name;
         let still = |now: &LivePool| {
@@ -126,8 +118,14 @@ async fn look(
                 && now.settings.probe.as_ref().is_some_and(|now| now.ask == probe.ask)
         };
         let is_asked = shared.live.load().pools().iter().any(still);
-        if let Some(evidence) = evidence.filter(|_| is_asked) {
-            load.heard(evidence, net::monotonic().0 / 1_000_000, pool.policy);
+        let hear = |evidence| load.heard(evidence, net::monotonic().0 / 1_000_000, pool.policy);
+        match seen {
+            Ok(true) if is_asked => hear(Evidence::ProbePassed),
+            Err(refusal) if is_asked => {
+                load.note_probe(refusal.trouble, &refusal.detail);
+                hear(Evidence::ProbeFailed(refusal.trouble));
+            }
+            Ok(_) | Err(_) => {}
         }
     }
     busy.set(false);

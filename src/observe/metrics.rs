@@ -7,7 +7,7 @@
 use std::fmt::Write;
 
 use super::latency::Latencies;
-use super::snapshot::{STATES, Snapshot, UP};
+use super::snapshot::{STATES, ServerNow, Snapshot, UP};
 use super::tally::{CLASSES, Sum};
 
 /// The `Content-Type` of this text.
@@ -297,30 +297,55 @@ fn certificates(text: &mut Text, now: &Snapshot) {
     }
 }
 
+/// Names, each with its help.
+type Family<'f> = (&'f str, &'f str);
+
+/// What was counted for each of `all`, sites or servers, with the labels that tell it apart:
+/// exchanges by class, those that failed by why, and times.
+fn sums(
+    text: &mut Text,
+    all: &[(Labels<'_>, &Sum)],
+    [exchanges, failures, times]: [Family<'_>; 3],
+) {
+    text.family(exchanges.0, "counter", exchanges.1);
+    for (labels, sum) in all {
+        text.classes(exchanges.0, labels, sum);
+    }
+    text.family(failures.0, "counter", failures.1);
+    for (labels, sum) in all {
+        text.failures(failures.0, labels, sum);
+    }
+    text.family(times.0, "histogram", times.1);
+    for (labels, sum) in all.iter().filter(|(_, sum)| sum.latency.count() > 0) {
+        text.histogram(times.0, labels, &sum.latency);
+    }
+}
+
 fn sites(text: &mut Text, now: &Snapshot) {
-    let name = "gatehouse_exchanges_total";
-    text.family(
-        name,
-        "counter",
-        "Exchanges by site (empty: of none) and class of status (none: not even that was sent).",
+    let labels: Vec<_> = now.sites.iter().map(|site| [("site", site.name.as_str())]).collect();
+    let counted = labels.iter().zip(&now.sites).map(|(labels, site)| (&labels[..], &site.sum));
+    sums(
+        text,
+        &counted.collect::<Vec<_>>(),
+        [
+            (
+                "gatehouse_exchanges_total",
+                "Exchanges by site (empty: of none) and class of status (none: not even that was sent).",
+            ),
+            (
+                "gatehouse_failures_total",
+                "Exchanges that failed, by why and by who has to change something; `gatehouse explain WORD` says more.",
+            ),
+            (
+                "gatehouse_exchange_seconds",
+                "From the end of a request's head to the end of its answer; without tunnels.",
+            ),
+        ],
     );
-    for site in &now.sites {
-        text.classes(name, &[("site", &site.name)], &site.sum);
-    }
-    let name = "gatehouse_failures_total";
-    text.family(name, "counter", "Exchanges that failed, by why and by who has to change something; `gatehouse explain WORD` says more.");
-    for site in &now.sites {
-        text.failures(name, &[("site", &site.name)], &site.sum);
-    }
-    let name = "gatehouse_exchange_seconds";
-    text.family(
-        name,
-        "histogram",
-        "From the end of a request's head to the end of its answer; without tunnels.",
-    );
-    for site in now.sites.iter().filter(|site| site.sum.latency.count() > 0) {
-        text.histogram(name, &[("site", &site.name)], &site.sum.latency);
-    }
+}
+
+fn labels_of(server: &ServerNow) -> [(&str, &str); 2] {
+    [("pool", &server.pool), ("server", &server.address)]
 }
 
 fn health(text: &mut Text, now: &Snapshot) {
@@ -333,14 +358,15 @@ fn health(text: &mut Text, now: &Snapshot) {
     );
     for server in in_force() {
         for state in STATES {
-            let labels = [("pool", &*server.pool), ("server", &server.address), ("state", state)];
+            let [pool, address] = labels_of(server);
+            let labels = [pool, address, ("state", state)];
             text.sample(name, &labels, u8::from(server.health.state == state));
         }
     }
     let name = "gatehouse_server_pinned";
     text.family(name, "gauge", "Connections to a server that are tied to one logged-in client.");
     for server in in_force() {
-        text.sample(name, &[("pool", &server.pool), ("server", &server.address)], server.pinned);
+        text.sample(name, &labels_of(server), server.pinned);
     }
     let name = "gatehouse_pool_servers_up";
     text.family(
@@ -365,44 +391,35 @@ fn servers(text: &mut Text, now: &Snapshot) {
     text.family(name, "gauge", "Exchanges under way at a server.");
     for server in &now.servers {
         if let Some(in_flight) = server.in_flight {
-            text.sample(name, &[("pool", &server.pool), ("server", &server.address)], in_flight);
+            text.sample(name, &labels_of(server), in_flight);
         }
     }
     health(text, now);
-    let name = "gatehouse_server_exchanges_total";
-    text.family(
-        name,
-        "counter",
-        "Exchanges by the server that was asked last, and class of the status that the client got.",
-    );
-    for server in &now.servers {
-        let labels = [("pool", server.pool.as_str()), ("server", server.address.as_str())];
-        text.classes(name, &labels, &server.sum);
-    }
-    let name = "gatehouse_server_failures_total";
-    text.family(name, "counter", "The same that failed, by why.");
-    for server in &now.servers {
-        let labels = [("pool", server.pool.as_str()), ("server", server.address.as_str())];
-        text.failures(name, &labels, &server.sum);
-    }
+    let labels: Vec<_> = now.servers.iter().map(labels_of).collect();
+    let counted = labels.iter().zip(&now.servers).map(|(labels, one)| (&labels[..], &one.sum));
+    let counted: Vec<_> = counted.collect();
     let name = "gatehouse_server_unreached_total";
     text.family(
         name,
         "counter",
         "Connections to a server that could not be set up, by TCP or TLS.",
     );
-    for server in now.servers.iter().filter(|server| server.sum.unreached > 0) {
-        let labels = [("pool", server.pool.as_str()), ("server", server.address.as_str())];
-        text.sample(name, &labels, server.sum.unreached);
+    for (labels, sum) in counted.iter().filter(|(_, sum)| sum.unreached > 0) {
+        text.sample(name, labels, sum.unreached);
     }
-    let name = "gatehouse_server_first_byte_seconds";
-    text.family(
-        name,
-        "histogram",
-        "From the end of a request's head to the first byte of a server's answer.",
+    sums(
+        text,
+        &counted,
+        [
+            (
+                "gatehouse_server_exchanges_total",
+                "Exchanges by the server that was asked last, and class of the status that the client got.",
+            ),
+            ("gatehouse_server_failures_total", "The same that failed, by why."),
+            (
+                "gatehouse_server_first_byte_seconds",
+                "From the end of a request's head to the first byte of a server's answer.",
+            ),
+        ],
     );
-    for server in now.servers.iter().filter(|server| server.sum.latency.count() > 0) {
-        let labels = [("pool", server.pool.as_str()), ("server", server.address.as_str())];
-        text.histogram(name, &labels, &server.sum.latency);
-    }
 }

@@ -69,6 +69,8 @@ pub struct Status {
     pub failures: Vec<FailureStatus>,
     /// What somebody has to do something about; empty if all is well.
     pub troubles: Vec<Trouble>,
+    /// What somebody has done for a while, and may want to take back.
+    pub notes: Vec<Trouble>,
 }
 
 /// An address that clients are accepted on.
@@ -141,11 +143,11 @@ pub struct FailureStatus {
     pub last: u64,
 }
 
-/// Something that somebody has to do something about.
+/// Something that somebody has to do something about, or may want to.
 #[derive(Clone, Debug, Default, Deserialize, PartialEq, Serialize)]
 #[serde(default)]
 pub struct Trouble {
-    /// What is wrong.
+    /// What is wrong, or noted.
     pub what: String,
     /// What to do.
     pub next: String,
@@ -196,20 +198,24 @@ impl Status {
             log_lines_lost: now.lines_lost.0 + now.counts.records_dropped,
             failures: now.failures.iter().map(FailureStatus::of).collect(),
             troubles: Vec::new(),
+            notes: Vec::new(),
         };
-        status.troubles = status.find_troubles(now, advice);
+        let (pool_troubles, notes) = pool_troubles(now);
+        status.troubles = status.find_troubles(now, pool_troubles, advice);
+        status.notes = notes;
         status
     }
 
     fn find_troubles(
         &self,
         now: &Snapshot,
+        pool_troubles: Vec<Trouble>,
         advice: &dyn Fn(&FailureNow) -> &'static str,
     ) -> Vec<Trouble> {
         let mut troubles = Vec::new();
         let mut say = |what: String, next: String| troubles.push(Trouble { what, next });
         self.file_troubles(now, &mut say);
-        for Trouble { what, next } in pool_troubles(now) {
+        for Trouble { what, next } in pool_troubles {
             say(what, next);
         }
         self.certificates.iter().for_each(|certificate| certificate.trouble(&mut say));

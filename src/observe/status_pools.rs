@@ -149,9 +149,9 @@ impl NameStatus {
 }
 
 /// What is wrong with pools and names, the worst first: pools without a server that is up, names,
-/// single servers.
-pub(super) fn pool_troubles(now: &Snapshot) -> Vec<Trouble> {
-    let (mut whole, mut single) = (Vec::new(), Vec::new());
+/// single servers. And what needs nobody: servers that were taken out while others serve.
+pub(super) fn pool_troubles(now: &Snapshot) -> (Vec<Trouble>, Vec<Trouble>) {
+    let (mut whole, mut single, mut notes) = (Vec::new(), Vec::new(), Vec::new());
     for name in &now.pools {
         let servers = now.servers.iter().filter(|server| server.pool == *name);
         let told: Vec<_> =
@@ -170,32 +170,37 @@ pub(super) fn pool_troubles(now: &Snapshot) -> Vec<Trouble> {
         } else {
             let usual = told.iter().any(|(server, it)| it.state == UP && !server.backup);
             let to = if usual { "the others" } else { "the backup" };
-            for ((server, it), news) in ill.iter().take(SERVERS_TOLD_MAX) {
-                single.push(Trouble {
-                    what: format!(
-                        "pool {name}: server {} {} {news}; requests go to {to}",
-                        it.address,
-                        it.verb()
-                    ),
-                    next: server.health.next.clone(),
-                });
-            }
-            if ill.len() > SERVERS_TOLD_MAX {
-                let more = ill.len() - SERVERS_TOLD_MAX;
-                single.push(Trouble {
-                    what: format!("pool {name}: {more} more servers are not up"),
-                    next: "see them above, or in `gatehouse status --json`".to_owned(),
-                });
-            }
+            let (drained, broken): (Vec<_>, Vec<_>) =
+                ill.into_iter().partition(|((_, it), _)| it.state == "drained");
+            single.extend(some_ill(name, &broken, to));
+            notes.extend(some_ill(name, &drained, to));
         }
     }
     whole.extend(name_troubles(now));
     whole.append(&mut single);
-    whole
+    (whole, notes)
 }
 
 /// A server that is not up, and its news.
 type Ill<'i> = (&'i (&'i ServerNow, ServerStatus), String);
+
+/// Of a pool whose requests go `to` others.
+fn some_ill(name: &str, ill: &[Ill<'_>], to: &str) -> Vec<Trouble> {
+    let told = ill.iter().take(SERVERS_TOLD_MAX).map(|((server, it), news)| Trouble {
+        what: format!(
+            "pool {name}: server {} {} {news}; requests go to {to}",
+            it.address,
+            it.verb()
+        ),
+        next: server.health.next.clone(),
+    });
+    let more = ill.len().saturating_sub(SERVERS_TOLD_MAX);
+    let more = (more > 0).then(|| Trouble {
+        what: format!("pool {name}: {more} more servers are not up"),
+        next: "see them above, or in `gatehouse status --json`".to_owned(),
+    });
+    told.chain(more).collect()
+}
 
 /// None of a pool's servers is up.
 fn all_ill(name: &str, ill: &[Ill<'_>]) -> Trouble {

@@ -189,6 +189,13 @@ fn place(failure: &FailureStatus) -> String {
 }
 
 fn write_troubles(status: &Status, out: &mut String) -> std::fmt::Result {
+    if !status.notes.is_empty() {
+        writeln!(out, "\nNeeds nobody:")?;
+    }
+    for note in &status.notes {
+        wrap(&note.what, ("- ", "  "), out)?;
+        wrap(&note.next, ("  -> ", "     "), out)?;
+    }
     match status.troubles.len() {
         0 => return writeln!(out, "\nAll is well."),
         1 => writeln!(out, "\n1 thing needs somebody:")?,

@@ -248,7 +248,6 @@ fn servers_that_are_not_up() {
         with(&["up", "up", "down", "drained"], true),
         &[
             "pool web: server 192.0.2.3:443 is down for 5 min: connection refused; requests go to the others",
-            "pool web: server 192.0.2.4:443 was drained 5 min ago, 2 requests under way, 3 connections of logged-in clients; requests go to the others",
         ],
     );
     check(
@@ -288,6 +287,38 @@ fn servers_that_are_not_up() {
             "upstream_closed at server 192.0.2.2:443 for site www: 3 times, the last 0 s ago",
         ],
     );
+}
+
+/// Maintenance wakes nobody up; a pool of which nothing is left does.
+#[test]
+fn what_was_drained_is_noted() {
+    let notes = |states| {
+        let mut now = snapshot();
+        with(states, true)(&mut now);
+        let status = Status::of(&now, &advice);
+        let text = status_text(&status);
+        assert_eq!(text.contains("Needs nobody:"), !status.notes.is_empty(), "{text}");
+        status.notes.into_iter().map(|note| note.what).collect::<Vec<_>>()
+    };
+    let drained = |last, to| {
+        format!(
+            "pool web: server 192.0.2.{last}:443 was drained 5 min ago, 2 requests under way, 3 connections of logged-in clients; requests go to {to}"
+        )
+    };
+    check(with(&["up", "up", "drained"], true), &[]);
+    assert_eq!(notes(&["up", "up", "drained"]), [drained(3, "the others")]);
+    check(with(&["drained", "up"], true), &[]);
+    assert_eq!(notes(&["drained", "up"]), [drained(1, "the backup")]);
+    assert_eq!(notes(&["up", "down", "drained"]), [drained(3, "the others")]);
+    let many = notes(&["drained", "drained", "drained", "drained", "drained", "up"]);
+    assert_eq!((many.len(), many[3].as_str()), (4, "pool web: 2 more servers are not up"));
+    check(
+        with(&["drained"], false),
+        &[
+            "pool web: its only server 192.0.2.1:443 was drained 5 min ago, 2 requests under way, 3 connections of logged-in clients; requests get 503",
+        ],
+    );
+    assert_eq!(notes(&["drained"]), [""; 0]);
 }
 
 /// What was refused since no server was there is explained by why none is, as long as none is.

@@ -20,14 +20,16 @@ pub struct Load {
     health: AtomicU64,
     /// Exchanges that ended without a byte of an answer, wrapping.
     unanswered: AtomicU32,
-    /// The last [`Trouble`].
+    /// The last [`Trouble`], of exchanges and probes.
     trouble: AtomicU32,
+    /// That of exchanges.
+    met: AtomicU32,
     /// Connections that are tied to a logged-in client.
     pinned: AtomicU32,
     /// When what is shown changed; milliseconds of the monotonic clock.
     changed: AtomicU64,
-    /// More about the last trouble of a probe. No worker comes here.
-    detail: Mutex<String>,
+    /// What was wrong with the last probe that failed, and more about it. No worker comes here.
+    probed: Mutex<Option<(Trouble, String)>>,
 }
 
 /// How much had ended at a server when an exchange began there.
@@ -106,6 +108,9 @@ impl Load {
     pub fn heard(&self, evidence: Evidence, now: u64, policy: Policy) {
         if let Some(trouble) = evidence.trouble() {
             self.trouble.store(trouble.code(), Ordering::Relaxed);
+            if !matches!(evidence, Evidence::ProbeFailed(_)) {
+                self.met.store(trouble.code(), Ordering::Relaxed);
+            }
         }
         let mut word = self.health.load(Ordering::Relaxed);
         loop {
@@ -144,24 +149,27 @@ impl Load {
         (self.state().shown(), self.changed.load(Ordering::Relaxed))
     }
 
-    /// What was wrong last.
+    /// Why it is as it is `shown`, and more about that, which may be empty: of a server that is down
+    /// what probes met, of one that is left out what exchanges met, else what was wrong last. Not for
+    /// workers: it waits.
     #[must_use]
-    pub fn trouble(&self) -> Option<Trouble> {
-        Trouble::of_code(self.trouble.load(Ordering::Relaxed))
+    pub fn trouble(&self, shown: Shown) -> (Option<Trouble>, String) {
+        let last = match shown {
+            Shown::Down => {
+                let probed = self.probed.lock().unwrap_or_else(PoisonError::into_inner);
+                let (trouble, detail) = probed.clone().unzip();
+                return (trouble, detail.unwrap_or_default());
+            }
+            Shown::LeftOut => &self.met,
+            Shown::Up | Shown::Drained => &self.trouble,
+        };
+        (Trouble::of_code(last.load(Ordering::Relaxed)), String::new())
     }
 
-    /// More about what was wrong with the last probe; may be empty. Not for workers: it waits.
-    #[must_use]
-    pub fn detail(&self) -> String {
-        self.detail.lock().unwrap_or_else(PoisonError::into_inner).clone()
-    }
-
-    /// Sets [`Self::detail`].
-    pub fn set_detail(&self, detail: &str) {
-        let mut place = self.detail.lock().unwrap_or_else(PoisonError::into_inner);
-        if *place != detail {
-            detail.clone_into(&mut place);
-        }
+    /// Says why a probe failed, before that is [heard](Self::heard). Not for workers: it waits.
+    pub fn note_probe(&self, trouble: Trouble, detail: &str) {
+        let mut probed = self.probed.lock().unwrap_or_else(PoisonError::into_inner);
+        *probed = Some((trouble, detail.to_owned()));
     }
 }
 
@@ -265,6 +273,27 @@ mod tests {
         assert!(!load.has_answered_since(third), "that was before");
     }
 
+    /// While probes fail requests go on failing, and each in its own way.
+    #[test]
+    fn probes_and_exchanges_are_not_taken_for_each_other() {
+        let policy = Policy { fall: 1, rise: 1, telling: false, try_all: true };
+        let load = Load::default();
+        load.note_probe(Trouble::Handshake, "UnknownIssuer");
+        load.heard(Evidence::ProbeFailed(Trouble::Handshake), 1, policy);
+        load.heard(Evidence::Failed(Trouble::Refused), 2, policy);
+        let probed = (Some(Trouble::Handshake), "UnknownIssuer".to_owned());
+        assert_eq!(load.trouble(Shown::Down), probed);
+        load.note_probe(Trouble::Status(503), "");
+        load.heard(Evidence::ProbeFailed(Trouble::Status(503)), 3, policy);
+        for (shown, trouble) in [
+            (Shown::Down, Trouble::Status(503)),
+            (Shown::LeftOut, Trouble::Refused),
+            (Shown::Up, Trouble::Status(503)),
+        ] {
+            assert_eq!(load.trouble(shown), (Some(trouble), String::new()), "{shown:?}");
+        }
+    }
+
     #[test]
     fn ties_are_counted_as_long_as_they_are_held() {
         let load = Arc::new(Load::default());
@@ -321,7 +350,7 @@ mod tests {
             });
             assert_eq!(load.state().failures(), 4, "none is lost");
             assert!(took <= 1, "{took}");
-            assert_eq!(load.trouble(), Some(Trouble::Refused));
+            assert_eq!(load.trouble(Shown::Up).0, Some(Trouble::Refused));
         }
     }
 }

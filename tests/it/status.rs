@@ -207,6 +207,20 @@ fn servers_that_are_not_up() {
     assert_eq!(pinned(0)["state"], "up");
 }
 
+/// Whoever looks at the exit code is not called for maintenance.
+#[test]
+fn a_server_that_was_taken_out_needs_nobody() {
+    let (origin, other) = (Origin::new(), Origin::new());
+    let gatehouse = Gatehouse::publish(&[origin.port(), other.port()], SITE);
+    let name = format!("127.0.0.1:{}", origin.port());
+    gatehouse.pool("origin", "drain", &name).expect_success();
+    let told = status(&gatehouse, &[]).expect_success().text();
+    assert!(told.contains(&format!("- pool origin: server {name} was drained")), "{told}");
+    assert!(told.contains("All is well."), "{told}");
+    let note = &json(&gatehouse)["notes"][0];
+    assert!(note["next"].as_str().unwrap().contains("undrain"), "{note}");
+}
+
 #[test]
 fn names_that_lead_nowhere() {
     let names = NameServer::new(fails(3));

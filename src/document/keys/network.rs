@@ -10,7 +10,7 @@ pub(super) const KEYS: &[Key] = &[
         .words(&["external", "internal", "management"]),
     key("adapter.*.interface", Kind::Text, Words("sockets are bound by address alone"),
         "The kernel's name for the adapter. With it, sockets are bound to the device as well.", "\"eth0\"")
-        .when("Set it on a box with two networks, so that nothing meant for one goes out at the other; `ip -brief link` lists the names. Without it the kernel's routes decide where connections to servers leave, and an address of one adapter is answered at the other too, unless a firewall forbids it."),
+        .when("Set it on a box with two networks, so that nothing meant for one goes out at the other; `ip -brief link` lists the names. Without it the kernel's routes decide where connections to servers leave, and an address of one adapter is answered at the other too, unless a firewall forbids it: `gatehouse check` warns."),
     key("adapter.*.mac", Kind::Text, Words("the adapter is found by `interface`"),
         "The hardware address, for the image. This version finds adapters by `interface`, which has to stand beside it.", "\"02:00:00:00:00:01\""),
     key("adapter.*.addresses", Kind::Texts, Words("none; an adapter with listeners needs one"),

@@ -43,7 +43,7 @@ pub(super) const KEYS: &[Key] = &[
         "What is offered to the servers: TLS 1.3 and 1.2, or 1.2 with a small greeting; windows-2012r2 adds what Windows Server before 2016 needs.", "\"tls12\"")
         .words(&["modern", "tls12", "windows-2012r2"])
         .when("Take tls12 for servers that fail or hang on the modern greeting."),
-    table("pool.*.probe", Kind::Table, "Look at the servers by yourself, without waiting for users to find out. Without `tcp` and `http` a connection is set up as for requests, with TLS if the pool has it, and ended; an empty table is enough. Without this table a server is left out for 5 to 80 seconds after three failures in a row, or after a time-out while nothing else was answered."),
+    table("pool.*.probe", Kind::Table, "Look at the servers by yourself, without waiting for users to find out. Without `tcp` and `http` a connection is set up as for requests, with TLS if the pool has it, and ended; an empty table is enough. With this table or without, a server is left out for 5 to 80 seconds after three requests in a row failed there, or after a time-out while nothing else was answered."),
     key("pool.*.probe.tcp", Kind::Number(1, 65_535), Words("the server's own port"),
         "Connect to this port of each server, and no more.", "5061")
         .when("Lync: 5061 is open only while the Front End service runs, and IIS answers without it. The firewall has to let this box through to it."),
