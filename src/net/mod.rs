@@ -27,6 +27,7 @@ pub use block::{BULK_BYTES, Block, SMALL_BYTES, give_back_spares};
 pub use budget::{Reserved, held_bytes, machine_memory};
 pub use clock::{Moment, Ticks, monotonic, wall_micros, wall_seconds};
 pub use listen::{Bind, Dial, Listening, bind, bind_alone, has_lost_adapter, is_taken};
+pub use outbox::{Link, Outbox, Pipe};
 pub use plain::{open_datagrams, open_stream};
 pub use sys::{open_file_limit, pin_to_core, raise_open_file_limit, usable_cores};
 pub use uring::{Acceptor, Ring, RingFlags, Ticker, UringSocket, run};

@@ -14,13 +14,13 @@ use std::time::Duration;
 
 use monoio::net::TcpStream;
 use monoio::{IoUringDriver, RuntimeBuilder};
-use nix::sys::socket::{getsockopt, shutdown, sockopt};
+use nix::sys::socket::{getsockopt, sockopt};
 use nix::sys::time::TimeSpec;
 use nix::sys::timerfd::{ClockId, Expiration, TimerFd, TimerFlags, TimerSetTimeFlags};
 use socket2::{SockRef, Socket as RawSocket};
 
 use super::listen::{self, Dial, Listening};
-use super::outbox::{Link, Outbox};
+use super::outbox::{Link, Outbox, Stream};
 use super::{Block, Machine, Moment, Socket, clock, sys};
 
 /// Submission entries of a ring; completions get four times as many, so that thousands of
@@ -150,7 +150,7 @@ enum Direction {
 }
 
 impl Watch {
-    fn new(link: Rc<Link<TcpStream>>, direction: Direction) -> Self {
+    fn new(link: Rc<Link<Stream<TcpStream>>>, direction: Direction) -> Self {
         let state = Rc::new(Cell::new(Wait::Resting));
         let inner = Rc::clone(&state);
         let story = async move {
@@ -162,8 +162,8 @@ impl Watch {
                 .await;
                 // An error of the wait itself is found by the call that follows it.
                 let _ = match direction {
-                    Direction::Read => link.stream.readable(false).await,
-                    Direction::Write => link.stream.writable(false).await,
+                    Direction::Read => link.pipe.stream.readable(false).await,
+                    Direction::Write => link.pipe.stream.writable(false).await,
                 };
                 inner.set(Wait::Answered);
             }
@@ -184,7 +184,7 @@ impl Watch {
 
 thread_local! {
     /// Of this thread's ring.
-    static OUTBOX: Outbox<TcpStream> = Outbox::default();
+    static OUTBOX: Outbox<Stream<TcpStream>> = Outbox::default();
 }
 
 /// Sends at the end of each turn what was posted in it. Woken by a post while other tasks are due,
@@ -200,25 +200,21 @@ async fn end_turns() {
 }
 
 /// Goes on with what was posted on `link` and not taken at once.
-async fn go_on(link: Rc<Link<TcpStream>>) {
+async fn go_on(link: Rc<Link<Stream<TcpStream>>>) {
     let watch = Watch::new(Rc::clone(&link), Direction::Write);
-    while link.holds_posted() {
-        poll_fn(|cx| watch.poll(cx)).await;
-        // Why it failed is learnt by whoever reads from the connection.
-        let _ = link.send_posted();
-    }
+    link.go_on(|cx| watch.poll(cx)).await;
 }
 
 /// A TCP connection on the ring.
 pub struct UringSocket {
     read: Watch,
     write: RefCell<Option<Watch>>,
-    link: Rc<Link<TcpStream>>,
+    link: Rc<Link<Stream<TcpStream>>>,
 }
 
 impl fmt::Debug for UringSocket {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_tuple("UringSocket").field(&self.link.fd).finish()
+        f.debug_tuple("UringSocket").field(&self.link.pipe.fd).finish()
     }
 }
 
@@ -232,7 +228,7 @@ impl UringSocket {
     fn watch(fd: OwnedFd) -> io::Result<Self> {
         let stream = TcpStream::from_std(StdStream::from(fd))?;
         let fd = stream.as_raw_fd();
-        let link = Link::new(stream, fd);
+        let link = Link::new(Stream { stream, fd });
         let read = Watch::new(Rc::clone(&link), Direction::Read);
         Ok(Self { read, write: RefCell::new(None), link })
     }
@@ -246,7 +242,7 @@ impl Drop for UringSocket {
 
 impl std::os::fd::AsFd for UringSocket {
     fn as_fd(&self) -> std::os::fd::BorrowedFd<'_> {
-        sys::borrow(&self.link.stream, self.link.fd)
+        sys::borrow(&self.link.pipe.stream, self.link.pipe.fd)
     }
 }
 
@@ -269,10 +265,7 @@ impl Socket for UringSocket {
 
     #[inline]
     fn send(&self, bytes: &[u8]) -> io::Result<usize> {
-        if self.link.holds_posted() {
-            self.link.send_posted()?;
-        }
-        self.link.give(bytes)
+        self.link.send(bytes)
     }
 
     fn post(&self, message: Block) {
@@ -284,23 +277,23 @@ impl Socket for UringSocket {
     }
 
     fn has_news(&self) -> bool {
-        sys::has_news(self.link.fd)
+        sys::has_news(self.link.pipe.fd)
     }
 
     fn has_ended(&self) -> bool {
-        sys::has_ended(self.link.fd)
+        sys::has_ended(self.link.pipe.fd)
     }
 
     fn unacknowledged(&self) -> u64 {
-        sys::unacknowledged(self.link.fd)
+        sys::unacknowledged(self.link.pipe.fd)
     }
 
     fn unsent(&self) -> u64 {
-        sys::unsent(self.link.fd)
+        sys::unsent(self.link.pipe.fd)
     }
 
     fn room(&self) -> usize {
-        sys::room(self.link.fd)
+        sys::room(self.link.pipe.fd)
     }
 
     fn connect_result(&self) -> io::Result<()> {
@@ -309,18 +302,7 @@ impl Socket for UringSocket {
     }
 
     fn shutdown(&self, how: Shutdown) {
-        use nix::sys::socket::Shutdown as How;
-        if self.link.holds_posted() && how != Shutdown::Read {
-            // What is not taken now is lost with the connection.
-            let _ = self.link.send_posted();
-        }
-        let how = match how {
-            Shutdown::Read => How::Read,
-            Shutdown::Write => How::Write,
-            Shutdown::Both => How::Both,
-        };
-        // A connection that is gone already needs no shutdown.
-        let _ = shutdown(self.link.fd, how);
+        self.link.shutdown(how);
     }
 
     fn reset_on_close(&self) {

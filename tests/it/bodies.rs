@@ -1,6 +1,6 @@
 //! Where bodies end, on both sides and in both versions, and that requests follow each other.
 
-use crate::rig::{End, Gatehouse, Origin};
+use crate::rig::{End, Gatehouse, Kind, Origin, leaf};
 
 const DATE: &str = "Date: Sun, 06 Nov 1994 08:49:37 GMT\r\n";
 
@@ -112,6 +112,7 @@ const ANSWERS: &[Case] = &[
 fn answers() {
     let origin = Origin::new();
     let gatehouse = Gatehouse::publish(&[origin.port()], "");
+    let mut servers = Vec::new();
     for secure in [false, true] {
         for Case(line, sent, closes, got) in ANSWERS {
             println!("{line}: {sent}");
@@ -133,8 +134,11 @@ fn answers() {
                 assert!(client.head().starts_with("HTTP/1.1 400 "));
             }
             server.end();
-            server.expect_end();
+            servers.push(server);
         }
+    }
+    for server in &mut servers {
+        server.expect_end();
     }
 }
 
@@ -244,7 +248,7 @@ fn pipelined_requests_are_answered_in_order() {
 #[test]
 fn both_directions_at_once() {
     const COUNT: usize = 4 << 20;
-    let origin = Origin::secure(crate::rig::leaf(&["origin.test"], crate::rig::Kind::Rsa).server());
+    let origin = Origin::secure(leaf(&["origin.test"], Kind::Rsa).server());
     let gatehouse = Gatehouse::publish_secure(&[origin.port()], "");
     let mut client = gatehouse.secure_client();
     client.send(format!("POST / HTTP/1.1\r\nHost: a.test\r\nContent-Length: {COUNT}\r\n\r\n"));
@@ -268,4 +272,18 @@ fn both_directions_at_once() {
     let mut server = echo.join().unwrap();
     client.send("GET /again HTTP/1.1\r\nHost: a.test\r\n\r\n");
     assert!(server.head().starts_with("GET /again "), "both connections go on");
+}
+
+#[test]
+fn an_end_that_comes_together_with_an_answer_is_an_end() {
+    let origin = Origin::secure(leaf(&["origin.test"], Kind::Ecdsa).server());
+    let gatehouse = Gatehouse::publish_secure(&[origin.port()], "");
+    let mut client = gatehouse.client();
+    client.send("GET / HTTP/1.1\r\nHost: a.test\r\n\r\n");
+    let mut server = origin.accept();
+    server.head();
+    server.send("HTTP/1.1 200 OK\r\n\r\nall of it");
+    server.end();
+    client.head();
+    assert_eq!(client.chunked().0, b"all of it");
 }

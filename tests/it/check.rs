@@ -121,6 +121,6 @@ fn a_large_file_is_read_at_once() {
         println!("100000 rules with `{fault}`: {took:?}");
         assert_eq!(outcome.status.code(), Some(if fault.is_empty() { 0 } else { 2 }));
         assert!(outcome.err.contains(more), "{}", outcome.err);
-        assert!(took < Duration::from_secs(15), "{took:?}");
+        assert!(took < Duration::from_secs(60), "{took:?}");
     }
 }

@@ -9,8 +9,8 @@ const RATE: u32 = 150;
 /// What the issue allows for an answer while a server dies.
 const SLOWEST: Duration = Duration::from_millis(50);
 
-/// On a machine that is busy with other tests a thread may wait so long for a core by itself; a
-/// fault of the proxy is there in every round.
+/// On a machine that is busy with other tests a thread may wait so long for a core by itself, as is
+/// seen before the server dies too; a fault of the proxy is there in every round.
 const ROUNDS: usize = 3;
 
 fn get(path: &str) -> String {
@@ -43,32 +43,34 @@ fn nobody_notices_that_one_of_two_servers_is_killed() {
         let line = gatehouse.expect_said("is left out");
         assert!(line.contains(&name) && line.contains("connection refused"), "{line}");
         assert!(line.contains("nc -vz 127.0.0.1"), "{line}");
-        seen.push(slowest(&shots));
-        if slowest(&shots) < SLOWEST {
+        let [before, after] = [&shots[..shots.len() / 2], &shots[shots.len() / 2..]].map(slowest);
+        seen.push((before, after));
+        if after < SLOWEST.max(2 * before) {
             return;
         }
     }
-    panic!("slowest answers: {seen:?}");
+    panic!("slowest answers before and after: {seen:?}");
 }
 
 /// The kernel goes on taking connections for a process that holds still: only time tells.
-fn one_of_two_hangs(probe: &str) -> (Gatehouse, Child, Child, Vec<Shot>) {
+fn one_of_two_hangs(more: &str) -> (Gatehouse, Child, Child, Vec<Shot>) {
     let (hanging, other) = (Child::new(), Child::new());
-    let more = format!("{probe}[pool.origin.timeouts]\nresponse_head = \"2s\"\n");
-    let gatehouse = Gatehouse::publish(&[hanging.port, other.port], &more);
+    let gatehouse = Gatehouse::publish(&[hanging.port, other.port], more);
     let hold = || hanging.hold();
     let shots = load(gatehouse.http, (5 * RATE, RATE), RATE, hold);
     assert_eq!(shots.len(), 5 * RATE as usize);
     let failed = shots.iter().filter(|shot| shot.status != 200);
     assert!(failed.clone().all(|shot| shot.status == 504), "{failed:?}");
     println!("{} failed, median {:?}", failed.count(), median(&shots));
-    assert!(median(&shots) < Duration::from_millis(5), "{:?}", median(&shots));
+    // Whoever waits for the one that hangs waits for seconds.
+    assert!(median(&shots) < Duration::from_millis(200), "{:?}", median(&shots));
     (gatehouse, hanging, other, shots)
 }
 
 #[test]
 fn a_server_that_hangs_is_found_by_its_first_silence() {
-    let (gatehouse, hanging, _other, shots) = one_of_two_hangs("");
+    let (gatehouse, hanging, _other, shots) =
+        one_of_two_hangs("[pool.origin.timeouts]\nresponse_head = \"2s\"\n");
     let failed: Vec<&Shot> = shots.iter().filter(|shot| shot.status != 200).collect();
     let found = failed.iter().map(|shot| shot.answered_at()).min().unwrap();
     // One more may have to find out, if others were answered beside the first.
@@ -94,11 +96,12 @@ fn a_server_that_hangs_is_found_by_its_first_silence() {
 
 #[test]
 fn a_probe_finds_a_server_that_hangs_sooner() {
-    let probe = "[pool.origin.probe]\nhttp = { path = \"/\" }\nevery = \"200ms\"\nfall = 2\n";
-    let (gatehouse, hanging, _other, shots) = one_of_two_hangs(probe);
+    let more = "[pool.origin.probe]\nhttp = { path = \"/\" }\nevery = \"200ms\"\nfall = 2\n\
+                [pool.origin.timeouts]\nresponse_head = \"4s\"\n";
+    let (gatehouse, hanging, _other, shots) = one_of_two_hangs(more);
     let failed: Vec<&Shot> = shots.iter().filter(|shot| shot.status != 200).collect();
     let (first, last) = (failed.first().unwrap().due, failed.last().unwrap().due);
-    assert!(last - first < Duration::from_millis(1_500), "{failed:?}");
+    assert!(last - first < Duration::from_millis(3_500), "{failed:?}");
     gatehouse.expect_said("is down: 2 probes in a row failed, last: no answer in time");
     hanging.go_on();
     gatehouse.expect_said("is up again: 2 probes in a row passed");

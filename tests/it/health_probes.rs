@@ -4,7 +4,8 @@ use std::net::{Ipv4Addr, TcpListener};
 
 use crate::rig::{Child, Folder, Gatehouse, Real, Wire, free_port, nginx, until};
 
-const FAST: &str = "every = \"100ms\"\nfall = 2\n";
+/// As often as leaves time for an answer on a busy machine.
+const FAST: &str = "every = \"300ms\"\nfall = 2\n";
 
 /// A pool whose servers are well as long as they have this file.
 const PROBE: &str = "http = { path = \"/well.txt\" }\n";

@@ -1,4 +1,4 @@
-//! What is limited per site: who may come, how large a head is, how long a server may take.
+//! What is limited per site: who may come, how long a server may take.
 
 use std::time::Duration;
 
@@ -44,64 +44,6 @@ fn who_may_come() {
         "allow = [\"127.0.0.0/8\", \"127.0.0.9\"]\ndeny = [\"127.0.0.8/29\"]",
         &[(7, 200), (8, 403), (9, 200), (15, 403), (16, 200)],
     );
-}
-
-#[test]
-fn heads_and_bodies_by_site() {
-    let tight = "[site.b.limits]\nhead_bytes_max = 800\nfield_bytes_max = 300\n\
-                 target_bytes_max = 256\nfields_max = 5\nbody_bytes_max = 5\n";
-    let wide = "[site.c.limits]\nhead_bytes_max = 8000\nfield_bytes_max = 6000\n\
-                target_bytes_max = 6000\nfields_max = 90\n";
-    let limits = "[limits]\nhead_bytes_max = 4000\nfield_bytes_max = 2000\n\
-                  target_bytes_max = 2000\nfields_max = 40\nbody_bytes_max = 50\n";
-    let rule = |name: &str| format!("[[site.{name}.rule]]\npath = \"/\"\npool = \"origin\"\n");
-    let sites = [("a", ""), ("b", tight), ("c", wide)]
-        .map(|(name, more)| site(name, more) + &rule(name))
-        .concat();
-    let gatehouse = Gatehouse::publish(&[1], &format!("{limits}{sites}"));
-    let check = |request: &dyn Fn(&str) -> String, expected: [u16; 3]| {
-        for (host, status) in ["a.test", "b.test", "c.test"].iter().zip(expected) {
-            let request = request(host);
-            let mut client = gatehouse.client();
-            client.send(&request);
-            assert_eq!(client.answer().status(), status, "{request}");
-        }
-    };
-    let fields = |count, length: usize| {
-        move |host: &str| {
-            let fields = format!("X: {}\r\n", "x".repeat(length - 3)).repeat(count);
-            format!("GET /own HTTP/1.1\r\nHost: {host}\r\n{fields}\r\n")
-        }
-    };
-    let target = |length: usize| {
-        move |host: &str| {
-            format!("GET /own?{} HTTP/1.1\r\nHost: {host}\r\n\r\n", "x".repeat(length - 5))
-        }
-    };
-    check(&fields(4, 10), [200, 200, 200]);
-    check(&fields(5, 10), [200, 431, 200]);
-    check(&fields(39, 10), [200, 431, 200]);
-    check(&fields(40, 10), [431, 431, 200]);
-    check(&fields(90, 10), [431, 431, 431]);
-    check(&fields(2, 300), [200, 200, 200]);
-    check(&fields(2, 301), [200, 431, 200]);
-    check(&fields(1, 2001), [431, 431, 200]);
-    check(&fields(4, 190), [200, 431, 200]);
-    check(&fields(3, 1900), [431, 431, 200]);
-    check(&target(256), [200, 200, 200]);
-    check(&target(257), [200, 414, 200]);
-    check(&target(2001), [414, 414, 200]);
-    check(&target(6001), [414, 414, 414]);
-    // The server cannot be reached, which is only seen by who comes so far.
-    let body = |length: usize| {
-        move |host: &str| {
-            let body = "x".repeat(length);
-            format!("POST / HTTP/1.1\r\nHost: {host}\r\nContent-Length: {length}\r\n\r\n{body}")
-        }
-    };
-    check(&body(5), [503, 503, 503]);
-    check(&body(6), [503, 413, 503]);
-    check(&body(51), [413, 413, 413]);
 }
 
 /// The pool's time-out before the site's before that of the file.

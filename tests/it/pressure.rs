@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
 use std::time::Duration;
 
-use crate::rig::{Gatehouse, Origin, Wire, nginx, now, until};
+use crate::rig::{Gatehouse, Origin, SOON, Wire, nginx, now, until};
 
 /// Bytes that a client sends ahead; the proxy would hold them all if it took what comes.
 const AHEAD_BYTES: usize = 96 << 20;
@@ -62,7 +62,7 @@ fn drip(client: &mut Wire, pieces: &[Vec<u8>]) -> Duration {
         }
         let wait = now();
         until("the next piece is due", || (wait.elapsed().as_millis() > 50).then_some(()));
-        if start.elapsed() > Duration::from_secs(4) {
+        if start.elapsed() > SOON {
             return start.elapsed();
         }
     }
@@ -91,7 +91,7 @@ fn a_head_that_drips_in_over_tls_has_as_long_as_any_other() {
             client.seal(&head).chunks(1).map(<[u8]>::to_vec).collect()
         };
         let listened = drip(&mut client, &pieces);
-        assert!(listened < Duration::from_secs(3), "{whole_records}: {listened:?}");
+        assert!(listened < SOON, "{whole_records}: {listened:?}");
         assert!(listened > Duration::from_millis(500), "{whole_records}: {listened:?}");
     }
     origin.expect_nobody();

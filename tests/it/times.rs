@@ -3,7 +3,7 @@
 
 use std::time::{Duration, Instant};
 
-use crate::rig::{End, Folder, Gatehouse, Kind, Origin, Wire, leaf, now, until};
+use crate::rig::{End, Folder, Gatehouse, Kind, Origin, Wire, leaf, now};
 
 /// What is set is half a second; clocks of the proxy move in steps.
 const EARLY: Duration = Duration::from_millis(450);
@@ -88,6 +88,13 @@ fn client_head() {
         let begun = now();
         client.send("GET /x HTTP/1.1\r\nHost: a.te");
         assert_eq!(client.answer().status(), 408);
+        begun
+    });
+    // Who says nothing is told nothing.
+    check("client_head", &[FILE], |gatehouse, _| {
+        let mut client = gatehouse.client();
+        let begun = now();
+        assert_eq!(client.expect_end(), End::Closed);
         begun
     });
 }
@@ -235,24 +242,4 @@ fn upstream_idle() {
         server.expect_end();
         begun
     });
-}
-
-/// What must not have happened: nothing is ended before its time, however often it is near.
-#[test]
-fn a_client_that_is_just_in_time_stays() {
-    let gatehouse = Gatehouse::publish(
-        &[1],
-        "[timeouts]\nclient_idle = \"800ms\"\n[site.a]\nnames = [\"a.test\"]\n\
-         listeners = [\"http\"]\n\
-         [[site.a.rule]]\npath = \"/\"\nrespond = { status = 200, body = \"own\" }\n",
-    );
-    let mut client = gatehouse.client();
-    for _ in 0..5 {
-        client.send(GET);
-        assert_eq!(client.answer().text(), "own");
-        let answered = now();
-        until("a good part of the time", || {
-            (answered.elapsed() > Duration::from_millis(400)).then_some(())
-        });
-    }
 }

@@ -10,7 +10,9 @@ use gatehouse::{config, control};
 use crate::rig::websocket::{
     BINARY, CLOSE, FIN, Manner, PING, Seen, TEXT, accept, fields, frame, read_frames, serve,
 };
-use crate::rig::{End, Gatehouse, Kind, Origin, Wire, free_port, leaf, now, until};
+use crate::rig::{
+    End, Gatehouse, Kind, Origin, SOON, Wire, free_port, leaf, now, until, until_moment,
+};
 
 const KEY: &str = "dGhlIHNhbXBsZSBub25jZQ==";
 
@@ -258,44 +260,44 @@ fn a_connection_that_breaks_breaks_on_the_other_side() {
     assert_eq!(client.end, End::Reset);
 }
 
-/// Lets `length` pass.
-fn pass(length: Duration) {
-    let start = now();
-    until("the time has passed", || (start.elapsed() > length).then_some(()));
+/// One tunnel whose one end speaks for longer than the time, and then no more.
+fn speak_then_rest(mut client: Wire, mut server: Wire, how: (bool, bool)) {
+    let (client_speaks, half_closed) = how;
+    let (speaks, hears) =
+        if client_speaks { (&mut client, &mut server) } else { (&mut server, &mut client) };
+    if half_closed {
+        hears.end();
+        assert_eq!(speaks.expect_end(), End::Closed);
+    }
+    for _ in 0..15 {
+        until_moment(now() + Duration::from_millis(100));
+        speaks.send("x");
+        hears.expect("x");
+    }
+    let silent = now();
+    assert_eq!(hears.expect_end(), End::Closed, "{how:?}");
+    let waited = silent.elapsed();
+    assert!(waited > Duration::from_millis(900), "{how:?} {waited:?}");
+    assert!(waited < SOON, "{how:?} {waited:?}");
+    speaks.rest();
 }
 
 #[test]
 fn bytes_in_one_direction_keep_a_tunnel_and_silence_in_both_ends_it() {
     let origin = Origin::new();
-    let idle = "[timeouts]\ntunnel_idle = \"500ms\"\n";
+    let idle = "[timeouts]\ntunnel_idle = \"1s\"\n";
     let gatehouse = Gatehouse::publish(&[origin.port()], idle);
-    for client_speaks in [true, false] {
-        for half_closed in [true, false] {
+    thread::scope(|scope| {
+        for how in [(true, true), (true, false), (false, true), (false, false)] {
             let mut client = gatehouse.client();
             client.send(asked());
             let mut server = origin.accept();
             server.head();
             server.send("HTTP/1.1 101 x\r\nConnection: upgrade\r\nUpgrade: websocket\r\n\r\n");
             client.head();
-            let (speaks, hears) =
-                if client_speaks { (&mut client, &mut server) } else { (&mut server, &mut client) };
-            if half_closed {
-                hears.end();
-                assert_eq!(speaks.expect_end(), End::Closed);
-            }
-            for _ in 0..6 {
-                pass(Duration::from_millis(200));
-                speaks.send("x");
-                hears.expect("x");
-            }
-            let silent = now();
-            assert_eq!(hears.expect_end(), End::Closed, "{client_speaks} {half_closed}");
-            let waited = silent.elapsed();
-            assert!(waited > Duration::from_millis(400), "{waited:?}");
-            assert!(waited < Duration::from_secs(5), "{waited:?}");
-            speaks.rest();
+            scope.spawn(move || speak_then_rest(client, server, how));
         }
-    }
+    });
 }
 
 #[test]

@@ -1,17 +1,17 @@
 //! The simulated machine behind the traits of `net`.
 
-use std::cell::{Cell, RefCell};
-use std::future::{Future, poll_fn};
+use std::cell::RefCell;
+use std::future::Future;
 use std::io;
 use std::net::{Shutdown, SocketAddr};
 use std::rc::Rc;
-use std::task::{Context, Poll};
+use std::sync::Arc;
+use std::task::{Context, Poll, Waker};
 
-use gatehouse::net::{Block, Dial, Machine, Moment, Socket};
+use gatehouse::net::{Block, Dial, Link, Machine, Moment, Pipe, Socket};
 
-use super::network::{Arrival, Connection, Watch};
+use super::network::{Arrival, Connection, End, Watch};
 use super::notes::Stayed;
-use super::planted::Plant;
 use super::world::{MS, World};
 
 /// The machine that the proxy runs on.
@@ -37,17 +37,17 @@ impl Machine for Sim {
             return Err(io::Error::from_raw_os_error(error));
         }
         if let Some(shared) = self.0.shares_connection(dial.to) {
-            return Ok(SimSocket::new(shared, 0));
+            return Ok(SimSocket::new(shared));
         }
         let connection = Connection::new(&self.0, 0);
         connection.end(0).borrow_mut().connecting = true;
-        let socket = SimSocket::new(Link::new(&connection, 0, true), 0);
+        let socket = SimSocket::new(Held::link(&connection, 0, true));
         self.0.lend(dial.to, &socket.link);
         let (to, world) = (dial.to, Rc::clone(&self.0));
         let after = connection.delay() * 2;
         self.0.after(after, move || match arrival {
             Arrival::Accepted => {
-                let accepted = SimSocket::new(Link::new(&connection, 1, false), 1);
+                let accepted = SimSocket::new(Held::link(&connection, 1, false));
                 let inn = world.inn.borrow().clone();
                 if let Some(inn) = inn {
                     inn(accepted, to);
@@ -69,11 +69,11 @@ impl World {
     /// A client's connection to the proxy; the other end arrives there after a while.
     pub(crate) fn connect(self: &Rc<Self>, from: SocketAddr) -> SimSocket {
         let connection = Connection::new(self, 1);
-        let socket = SimSocket::new(Link::new(&connection, 0, false), 0);
+        let socket = SimSocket::new(Held::link(&connection, 0, false));
         let world = Rc::clone(self);
         // Before anything that the client says.
         self.after(0, move || {
-            let accepted = SimSocket::new(Link::new(&connection, 1, true), 1);
+            let accepted = SimSocket::new(Held::link(&connection, 1, true));
             let (since, until) = (world.now(), u64::MAX);
             let stayed = Stayed { from, connection: accepted.id(), since, until };
             world.notes.borrow_mut().stays.push(stayed);
@@ -86,131 +86,93 @@ impl World {
     }
 }
 
-/// An open socket, and what was posted on it. Closed when nobody holds it any more.
-pub(crate) struct Link {
+/// One end of a connection as its owner holds it. Closed when nobody does any more.
+pub(crate) struct Held {
     pub(crate) connection: Rc<Connection>,
     pub(crate) side: usize,
     proxys: bool,
-    posted: RefCell<Option<Block>>,
-    /// The kernel has told the connection's error to a sender, and tells it nobody else.
-    broken: Cell<bool>,
 }
 
-impl Link {
-    fn take(&self, into: &mut [u8]) -> io::Result<usize> {
-        match self.connection.recv(self.side, into) {
-            Ok(0) if self.broken.get() && !self.ends_politely() => {
-                Err(io::ErrorKind::ConnectionReset.into())
-            }
-            taken => taken,
-        }
+impl Held {
+    fn link(connection: &Rc<Connection>, side: usize, proxys: bool) -> Rc<Link<Self>> {
+        let count = &connection.world.proxy_sockets;
+        count.set(count.get() + u32::from(proxys));
+        Link::new(Self { connection: Rc::clone(connection), side, proxys })
     }
 
-    fn ends_politely(&self) -> bool {
-        self.connection.world.plant == Some(Plant::PoliteReset)
+    pub(crate) fn end(&self) -> &RefCell<End> {
+        self.connection.end(self.side)
+    }
+}
+
+impl Pipe for Held {
+    fn take(&self, into: &mut [u8]) -> io::Result<usize> {
+        self.connection.recv(self.side, into)
     }
 
     fn give(&self, bytes: &[u8]) -> io::Result<usize> {
-        self.connection.send(self.side, bytes).inspect_err(|error| {
-            let ours =
-                matches!(error.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::BrokenPipe);
-            self.broken.set(self.broken.get() || !ours);
-        })
+        let given = self.connection.send(self.side, bytes);
+        given.map_err(|error| self.connection.world.softens(error))
     }
 
-    fn new(connection: &Rc<Connection>, side: usize, proxys: bool) -> Rc<Self> {
-        let count = &connection.world.proxy_sockets;
-        count.set(count.get() + u32::from(proxys));
-        let connection = Rc::clone(connection);
-        let (posted, broken) = (RefCell::default(), Cell::default());
-        Rc::new(Self { connection, side, proxys, posted, broken })
-    }
-
-    fn holds_posted(&self) -> bool {
-        self.posted.borrow().is_some()
-    }
-
-    fn send_posted(&self) -> io::Result<()> {
-        let mut posted = self.posted.borrow_mut();
-        while let Some(block) = &mut *posted {
-            match self.give(block.filled()) {
-                Ok(count) => {
-                    block.consume(count);
-                    if block.is_empty() {
-                        *posted = None;
-                    }
-                }
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Err(error),
-                Err(error) => {
-                    *posted = None;
-                    self.connection.shutdown(self.side, Shutdown::Both);
-                    return Err(error);
-                }
-            }
-        }
-        Ok(())
-    }
-
-    fn abandon(&self) {
-        if self.holds_posted() && self.send_posted().is_err() {
-            *self.posted.borrow_mut() = None;
-            self.connection.shutdown(self.side, Shutdown::Both);
-        }
-    }
-
-    /// Sends what was posted in this turn; what is not taken is gone on with.
-    pub(crate) fn end_turn(world: &World) {
-        let due = std::mem::take(&mut *world.posted.borrow_mut());
-        for link in due {
-            if link.send_posted().is_err() && link.holds_posted() {
-                world.spawn(go_on(link));
-            }
-        }
+    fn shutdown(&self, how: Shutdown) {
+        self.connection.shutdown(self.side, how);
     }
 }
 
-async fn go_on(link: Rc<Link>) {
-    let watch = link.connection.watch(link.side, 1);
-    while link.holds_posted() {
-        poll_fn(|cx| link.connection.poll((link.side, 1), &watch, cx)).await;
-        let _ = link.send_posted();
-    }
-}
-
-impl Drop for Link {
+impl Drop for Held {
     fn drop(&mut self) {
-        let count = &self.connection.world.proxy_sockets;
-        count.set(count.get() - u32::from(self.proxys));
+        let world = &self.connection.world;
+        world.proxy_sockets.set(world.proxy_sockets.get() - u32::from(self.proxys));
         if self.proxys && self.side == 1 {
-            let (id, world) = (self.connection.id, &self.connection.world);
             let mut notes = world.notes.borrow_mut();
+            let id = self.connection.id;
             if let Some(stayed) = notes.stays.iter_mut().find(|one| one.connection == id) {
                 stayed.until = world.now();
             }
         }
         if self.proxys && self.side == 0 {
-            let world = &self.connection.world;
             world.notes.borrow_mut().let_go.insert(self.connection.id, world.now());
         }
         self.connection.close(self.side);
     }
 }
 
+impl World {
+    /// Sends what was posted in this turn; what is not taken is gone on with.
+    pub(crate) fn end_turn(&self) {
+        let waker = Waker::from(Arc::clone(&self.posted));
+        self.outbox.end_turn(&waker, |link| {
+            let watch = link.pipe.connection.watch(link.pipe.side, 1);
+            self.spawn(async move {
+                let Held { connection, side, .. } = &link.pipe;
+                link.go_on(|cx| connection.poll((*side, 1), &watch, cx)).await;
+            });
+        });
+    }
+}
+
 pub(crate) struct SimSocket {
-    pub(crate) link: Rc<Link>,
+    pub(crate) link: Rc<Link<Held>>,
     read: Rc<Watch>,
     write: Rc<Watch>,
 }
 
 impl SimSocket {
-    fn new(link: Rc<Link>, side: usize) -> Self {
-        let (read, write) = (link.connection.watch(side, 0), link.connection.watch(side, 1));
+    fn new(link: Rc<Link<Held>>) -> Self {
+        let Held { connection, side, .. } = &link.pipe;
+        let (read, write) = (connection.watch(*side, 0), connection.watch(*side, 1));
         Self { link, read, write }
     }
 
     /// The number of its connection.
     pub(crate) fn id(&self) -> u32 {
-        self.link.connection.id
+        self.link.pipe.connection.id
+    }
+
+    fn poll(&self, direction: usize, watch: &Rc<Watch>, cx: &Context<'_>) -> Poll<()> {
+        let Held { connection, side, .. } = &self.link.pipe;
+        connection.poll((*side, direction), watch, cx)
     }
 }
 
@@ -222,11 +184,11 @@ impl Drop for SimSocket {
 
 impl Socket for SimSocket {
     fn poll_readable(&self, cx: &mut Context<'_>) -> Poll<()> {
-        self.link.connection.poll((self.link.side, 0), &self.read, cx)
+        self.poll(0, &self.read, cx)
     }
 
     fn poll_writable(&self, cx: &mut Context<'_>) -> Poll<()> {
-        self.link.connection.poll((self.link.side, 1), &self.write, cx)
+        self.poll(1, &self.write, cx)
     }
 
     fn recv(&self, into: &mut [u8]) -> io::Result<usize> {
@@ -234,16 +196,11 @@ impl Socket for SimSocket {
     }
 
     fn send(&self, bytes: &[u8]) -> io::Result<usize> {
-        if self.link.holds_posted() {
-            self.link.send_posted()?;
-        }
-        self.link.give(bytes)
+        self.link.send(bytes)
     }
 
     fn post(&self, message: Block) {
-        let before = self.link.posted.replace(Some(message));
-        assert!(before.is_none(), "whoever posts has asked whether something is posted");
-        self.link.connection.world.posted.borrow_mut().push(Rc::clone(&self.link));
+        self.link.pipe.connection.world.outbox.post(&self.link, message);
     }
 
     fn holds_posted(&self) -> bool {
@@ -251,38 +208,35 @@ impl Socket for SimSocket {
     }
 
     fn has_news(&self) -> bool {
-        self.link.connection.end(self.link.side).borrow().readable()
+        self.link.pipe.end().borrow().readable()
     }
 
     fn has_ended(&self) -> bool {
-        self.link.connection.end(self.link.side).borrow().has_ended()
+        self.link.pipe.end().borrow().has_ended()
     }
 
     fn unacknowledged(&self) -> u64 {
-        self.link.connection.end(self.link.side).borrow().unsent()
+        self.link.pipe.end().borrow().unsent()
     }
 
     fn room(&self) -> usize {
-        self.link.connection.room(self.link.side)
+        self.link.pipe.connection.room(self.link.pipe.side)
     }
 
     fn unsent(&self) -> u64 {
-        self.link.connection.end(self.link.side).borrow().unsent()
+        self.link.pipe.end().borrow().unsent()
     }
 
     fn connect_result(&self) -> io::Result<()> {
-        self.link.connection.connect_result(self.link.side)
+        self.link.pipe.connection.connect_result(self.link.pipe.side)
     }
 
     fn shutdown(&self, how: Shutdown) {
-        if self.link.holds_posted() && how != Shutdown::Read {
-            let _ = self.link.send_posted();
-        }
-        self.link.connection.shutdown(self.link.side, how);
+        self.link.shutdown(how);
     }
 
     fn reset_on_close(&self) {
-        self.link.connection.end(self.link.side).borrow_mut().resets = true;
+        self.link.pipe.end().borrow_mut().resets = true;
     }
 }
 

@@ -17,18 +17,8 @@ pub(crate) const WEATHER: Weather =
 
 /// Each has a length of its own.
 pub(crate) const FILE: &str = r#"
-[adapter.external]
-addresses = ["192.0.2.1"]
-[adapter.internal]
-addresses = ["10.0.0.254"]
-[listener.web]
-adapter = "external"
-port = 80
 [pool.a]
 servers = ["10.0.0.1:80", "10.0.0.2:80"]
-[site.test]
-names = ["a.test"]
-listeners = ["web"]
 [[site.test.rule]]
 path = "/a"
 pool = "a"
@@ -42,11 +32,6 @@ response_head = "5s"
 response_body_idle = "6s"
 tunnel_idle = "8s"
 upstream_idle = "9s"
-[limits]
-clients_max = 1000
-memory_max = "8GB"
-[log]
-access = "off"
 "#;
 
 /// Ticks, the rounding of deadlines to them, and the way of the news.

@@ -2,10 +2,13 @@
 //!
 //! Here are those that the machine can bring about under the proxy.
 
+use std::io;
 use std::net::SocketAddr;
 use std::rc::{Rc, Weak};
 
-use super::machine::Link;
+use gatehouse::net::Link;
+
+use super::machine::Held;
 use super::world::{SECOND, World};
 
 /// A bug.
@@ -17,7 +20,7 @@ pub(crate) enum Plant {
     SharedConnection,
     /// A wait is answered and nobody is woken.
     SwallowedWake,
-    /// A reset that a sender was told of looks like an end to the reader.
+    /// A sender is told of a reset as if we had ended, so that it looks like an end to the reader.
     PoliteReset,
     /// The clock stands still for the proxy, so that no deadline passes.
     StandingClock,
@@ -27,7 +30,7 @@ pub(crate) enum Plant {
 #[derive(Default)]
 pub(crate) struct Planted {
     done: std::cell::Cell<u32>,
-    lent: std::cell::RefCell<Vec<(SocketAddr, Weak<Link>)>>,
+    lent: std::cell::RefCell<Vec<(SocketAddr, Weak<Link<Held>>)>>,
 }
 
 impl World {
@@ -48,24 +51,34 @@ impl World {
         self.strikes(Plant::SwallowedWake)
     }
 
+    /// What a sender is told of the connection.
+    pub(crate) fn softens(&self, error: io::Error) -> io::Error {
+        match error.kind() {
+            io::ErrorKind::ConnectionReset if self.plant == Some(Plant::PoliteReset) => {
+                io::ErrorKind::BrokenPipe.into()
+            }
+            _ => error,
+        }
+    }
+
     pub(crate) fn proxy_now(&self) -> u64 {
         if self.plant == Some(Plant::StandingClock) { SECOND } else { self.now() }
     }
 
-    pub(crate) fn lend(&self, to: SocketAddr, link: &Rc<Link>) {
+    pub(crate) fn lend(&self, to: SocketAddr, link: &Rc<Link<Held>>) {
         if self.plant == Some(Plant::SharedConnection) {
             self.planted.lent.borrow_mut().push((to, Rc::downgrade(link)));
         }
     }
 
     /// A connection to the same server that is in use, to be used beside that.
-    pub(crate) fn shares_connection(&self, to: SocketAddr) -> Option<Rc<Link>> {
+    pub(crate) fn shares_connection(&self, to: SocketAddr) -> Option<Rc<Link<Held>>> {
         if self.plant != Some(Plant::SharedConnection) {
             return None;
         }
         let lent = self.planted.lent.borrow();
         let links = lent.iter().filter(|(server, _)| *server == to);
-        let stands = |link: &Rc<Link>| !link.connection.end(0).borrow().connecting;
+        let stands = |link: &Rc<Link<Held>>| !link.pipe.connection.end(0).borrow().connecting;
         let link = links.filter_map(|(_, link)| link.upgrade()).find(stands)?;
         self.strikes(Plant::SharedConnection).then_some(link)
     }

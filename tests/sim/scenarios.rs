@@ -11,32 +11,16 @@ use super::{patience, tunnels};
 
 /// Two pools of two servers each.
 pub(crate) const FILE: &str = r#"
-[adapter.external]
-addresses = ["192.0.2.1"]
-[adapter.internal]
-addresses = ["10.0.0.254"]
-[listener.web]
-adapter = "external"
-port = 80
 [pool.a]
 servers = ["10.0.0.1:80", "10.0.0.2:80"]
 [pool.b]
 servers = ["10.0.1.1:80", "10.0.1.2:80"]
-[site.test]
-names = ["a.test"]
-listeners = ["web"]
 [[site.test.rule]]
 path = "/a"
 pool = "a"
 [[site.test.rule]]
 path = "/b"
 pool = "b"
-[limits]
-clients_max = 1000
-clients_per_address_max = 500
-memory_max = "8GB"
-[log]
-access = "off"
 "#;
 
 const CALM: Weather = Weather { doomed_one_in: 0, latency_max: 20 * MS, room_max: usize::MAX };
@@ -280,86 +264,41 @@ fn reloads(stage: &Stage) {
 
 /// The second pool is gone and what went to it is refused.
 const REFUSING: &str = r#"
-[adapter.external]
-addresses = ["192.0.2.1"]
-[adapter.internal]
-addresses = ["10.0.0.254"]
-[listener.web]
-adapter = "external"
-port = 80
 [pool.a]
 servers = ["10.0.0.2:80"]
-[site.test]
-names = ["a.test"]
-listeners = ["web"]
 [[site.test.rule]]
 path = "/b"
 refuse = 404
 [[site.test.rule]]
 path = "/a"
 pool = "a"
-[limits]
-clients_max = 1000
-memory_max = "8GB"
-[log]
-access = "off"
 "#;
 
 /// The first pool has other servers.
 const MOVED: &str = r#"
-[adapter.external]
-addresses = ["192.0.2.1"]
-[adapter.internal]
-addresses = ["10.0.0.254"]
-[listener.web]
-adapter = "external"
-port = 80
 [pool.b]
 servers = ["10.0.1.1:80", "10.0.1.2:80"]
 [pool.a]
 servers = ["10.0.0.3:80", "10.0.0.4:80"]
-[site.test]
-names = ["a.test"]
-listeners = ["web"]
 [[site.test.rule]]
 path = "/b"
 pool = "b"
 [[site.test.rule]]
 path = "/a"
 pool = "a"
-[limits]
-clients_max = 1000
-memory_max = "8GB"
-[log]
-access = "off"
 "#;
 
 /// Three clients of an address, and small requests.
 const LIMITED: &str = r#"
-[adapter.external]
-addresses = ["192.0.2.1"]
-[adapter.internal]
-addresses = ["10.0.0.254"]
-[listener.web]
-adapter = "external"
-port = 80
-[pool.a]
-servers = ["10.0.0.1:80", "10.0.0.2:80"]
-[site.test]
-names = ["a.test"]
-listeners = ["web"]
-[[site.test.rule]]
-path = "/a"
-pool = "a"
-[limits]
-clients_max = 1000
 clients_per_address_max = 3
-memory_max = "8GB"
 body_bytes_max = 100
 field_bytes_max = 1024
 head_bytes_max = 2048
-[log]
-access = "off"
+[pool.a]
+servers = ["10.0.0.1:80", "10.0.0.2:80"]
+[[site.test.rule]]
+path = "/a"
+pool = "a"
 "#;
 
 /// Bodies, heads and crowds that are too large, and some that just fit.

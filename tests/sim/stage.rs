@@ -34,12 +34,31 @@ const AFTERMATH: u64 = 90 * SECOND;
 /// Memory is counted for the whole process, so one run at a time.
 static TURN: Mutex<()> = Mutex::new(());
 
+/// How every operator's file begins; it is gone on with inside the table of limits.
+const COMMON: &str = r#"
+[adapter.external]
+addresses = ["192.0.2.1"]
+[adapter.internal]
+addresses = ["10.0.0.254"]
+[listener.web]
+adapter = "external"
+port = 80
+[site.test]
+names = ["a.test"]
+listeners = ["web"]
+[log]
+access = "off"
+[limits]
+clients_max = 1000
+memory_max = "8GB"
+"#;
+
 /// A kind of run.
 #[derive(Clone, Copy)]
 pub(crate) struct Scenario {
     pub(crate) name: &'static str,
     pub(crate) weather: Weather,
-    /// What the operator's files say; the first is in force at the beginning.
+    /// What the operator's files say behind [`COMMON`]; the first is in force at the beginning.
     pub(crate) files: &'static [&'static str],
     /// Statuses that the proxy may answer by itself.
     pub(crate) own_answers: &'static [u16],
@@ -97,7 +116,7 @@ fn prepare(files: &[&str]) -> Vec<Arc<Live>> {
     };
     let mut prepare = |(generation, text): (usize, &&str)| {
         let source = |path: &Path| match path.ends_with("sim.toml") {
-            true => Ok(text.as_bytes().to_vec()),
+            true => Ok([COMMON, text].concat().into_bytes()),
             false => Err(io::ErrorKind::NotFound.into()),
         };
         let read = config::read(Path::new("sim.toml"), &source, 1_800_000_000);

@@ -178,7 +178,7 @@ impl Wire {
     }
 
     pub(crate) fn connection(&self) -> Rc<Connection> {
-        Rc::clone(&self.socket.link.connection)
+        Rc::clone(&self.socket.link.pipe.connection)
     }
 
     /// Takes more; an error if there is no more.
@@ -191,8 +191,8 @@ impl Wire {
             match self.socket.recv(&mut piece) {
                 // An error is told once, and the writing side may have been the one.
                 Ok(0) => {
-                    let link = &self.socket.link;
-                    let politely = !link.connection.is_broken(link.side);
+                    let held = &self.socket.link.pipe;
+                    let politely = !held.connection.is_broken(held.side);
                     return Err(Stop::Ended { politely });
                 }
                 Ok(count) => {

@@ -11,8 +11,10 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Context, Poll, Wake, Waker};
 
+use gatehouse::net::Outbox;
+
 use super::dice::Dice;
-use super::machine::{Link, SimSocket};
+use super::machine::{Held, SimSocket};
 use super::network::{Arrival, Connection, Weather};
 use super::notes::Notes;
 use super::planted::{Plant, Planted};
@@ -59,6 +61,15 @@ impl Wake for Alert {
     }
 }
 
+/// Whether the end of a turn is due, as the outbox asks for it.
+pub(crate) struct Posted(AtomicBool);
+
+impl Wake for Posted {
+    fn wake(self: Arc<Self>) {
+        self.0.store(true, Ordering::Relaxed);
+    }
+}
+
 struct Slot {
     task: Option<Task>,
     alert: Arc<Alert>,
@@ -90,8 +101,10 @@ pub(crate) struct World {
     pub(crate) weather: Weather,
     pub(crate) plant: Option<Plant>,
     pub(crate) planted: Planted,
-    /// Links with something posted in this turn.
-    pub(crate) posted: RefCell<Vec<Rc<Link>>>,
+    /// What the proxy posts in a turn.
+    pub(crate) outbox: Outbox<Held>,
+    /// Whether that has to be sent.
+    pub(crate) posted: Arc<Posted>,
     pub(crate) connections: Cell<u32>,
     /// Sockets that the proxy holds.
     pub(crate) proxy_sockets: Cell<u32>,
@@ -123,7 +136,8 @@ impl World {
             weather,
             plant,
             planted: Planted::default(),
-            posted: RefCell::default(),
+            outbox: Outbox::default(),
+            posted: Arc::new(Posted(AtomicBool::new(true))),
             connections: Cell::default(),
             proxy_sockets: Cell::default(),
             door: RefCell::default(),
@@ -268,7 +282,7 @@ impl World {
 
     /// The ring may be entered before all that is due has run, and the turn goes on.
     fn cut_turn(&self) -> bool {
-        if self.posted.borrow().is_empty() || self.roll(4) > 0 {
+        if !self.posted.0.load(Ordering::Relaxed) || self.roll(4) > 0 {
             return false;
         }
         let next = self.agenda.borrow().first_key_value().map(|((at, _), _)| *at);
@@ -287,9 +301,10 @@ impl World {
                 }
                 self.cut_turn();
             }
-            if !self.posted.borrow().is_empty() {
+            if self.posted.0.load(Ordering::Relaxed) {
                 if !self.cut_turn() {
-                    Link::end_turn(self);
+                    self.posted.0.store(false, Ordering::Relaxed);
+                    self.end_turn();
                 }
                 continue;
             }
@@ -311,10 +326,9 @@ impl World {
                 None => break,
             }
         }
+        self.outbox.end_turn(Waker::noop(), drop);
         let agenda = std::mem::take(&mut *self.agenda.borrow_mut());
         drop(agenda);
-        let posted = std::mem::take(&mut *self.posted.borrow_mut());
-        drop(posted);
         self.unasked.borrow_mut().clear();
         self.door.borrow_mut().take();
         self.gate.borrow_mut().take();

@@ -290,6 +290,8 @@ impl Drop for Gatehouse {
         } else {
             assert!(!said.contains("panic"), "{said}");
         }
+        // It would wait for whoever is still served by it.
+        self.program.kill();
     }
 }
 

@@ -88,6 +88,13 @@ impl Program {
         self.ended = true;
         status
     }
+
+    pub(crate) fn kill(&mut self) {
+        // Killing what has just ended is no failure.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+        self.ended = true;
+    }
 }
 
 impl Drop for Program {
@@ -101,9 +108,7 @@ impl Drop for Program {
                 }
                 std::thread::park_timeout(std::time::Duration::from_millis(2));
             }
-            // Killing what has just ended is no failure.
-            let _ = self.child.kill();
-            let _ = self.child.wait();
+            self.kill();
         }
     }
 }
