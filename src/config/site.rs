@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 use std::sync::Arc;
+use std::time::Duration;
 
 use super::judge::Judge;
 use super::{Limits, Timeouts, value};
@@ -9,8 +10,8 @@ use crate::document::{self, At, Named, Texts, Written};
 use crate::pool::settings::PoolSettings;
 use crate::site::host::canonical_name;
 use crate::site::{
-    Admission, ErrorsId, Forwarded, Listener, ListenerId, PathCheck, Prefix, PrefixFault,
-    RedirectDraft, Site, SiteDraft, SiteId, Table, Terms,
+    Admission, ErrorsId, Forwarded, Listener, ListenerId, LogInGuard, PathCheck, Prefix,
+    PrefixFault, RedirectDraft, Site, SiteDraft, SiteId, Table, Terms,
 };
 use crate::tls::certificate::Certificate;
 
@@ -39,7 +40,7 @@ pub(super) type Shared = HashMap<Terms, Arc<Terms>>;
 
 /// The terms of a Site with these time-outs.
 pub(super) fn terms(site: &Site, timeouts: Timeouts, shared: &mut Shared) -> Arc<Terms> {
-    let guarded = !site.admission.is_open();
+    let guarded = !site.admission.is_open() || site.log_in_guard.is_some();
     let Site { limits, forwarded, errors, .. } = *site;
     let terms = Terms { timeouts, limits, forwarded, guarded, errors };
     Arc::clone(shared.entry(terms).or_insert_with(|| Arc::new(terms)))
@@ -150,6 +151,7 @@ impl<'j> Judge<'j> {
             path_check: self.choice("path_check", table.path_check.as_ref(), &checks),
             forwarded: self.choice("forwarded", table.forwarded.as_ref(), &forwarded),
             admission: self.admission(table),
+            log_in_guard: self.log_in_guard(table),
             limits: own_limits,
             timeouts: self.timeouts(around.timeouts, &table.timeouts),
             errors: ErrorsId::GLOBAL,
@@ -160,6 +162,20 @@ impl<'j> Judge<'j> {
         let allow = self.prefixes(&table.allow);
         let deny = self.prefixes(&table.deny);
         Admission::new(&allow, &deny)
+    }
+
+    fn log_in_guard(&mut self, table: &document::Site) -> Option<LogInGuard> {
+        let table = &table.log_in_guard.as_ref()?.value;
+        let most = (1, u32::from(u16::MAX));
+        let user = self.number("user_refused_max", table.user_refused_max.as_ref(), most);
+        let address = self.number("address_refused_max", table.address_refused_max.as_ref(), most);
+        let tickets = self.number("tickets_per_minute", table.tickets_per_minute.as_ref(), most);
+        Some(LogInGuard {
+            user_refused_max: user.unwrap_or(5) as u16,
+            address_refused_max: address.unwrap_or(20) as u16,
+            window: self.time("window", &table.window, Duration::from_mins(30)),
+            tickets_per_minute: tickets.unwrap_or(120) as u16,
+        })
     }
 
     fn prefixes(&mut self, list: &Texts) -> Vec<Prefix> {

@@ -14,10 +14,14 @@ use crate::pool::settings::Ask;
 use crate::proxy::{Live, LivePool, LiveServer, Shared};
 
 use super::probes::Probes;
-use super::sentence::{Facts, advice, asked_anew, sentence, why};
+use super::sentence::{Facts, advice, asked_anew, refusing_words, sentence, why};
 
 /// After a change of a server was said, its next is said no sooner; what it comes to is always said.
 const SAY_PAUSE: Duration = Duration::from_secs(5);
+
+/// Log-ins that a server has to refuse in a row, each of another user than the one before, before it
+/// is said that this may not be for their passwords.
+const REFUSED_TOLD: u64 = 5;
 
 /// Owned by the control thread.
 #[derive(Debug, Default)]
@@ -34,6 +38,8 @@ struct Known {
     load: Arc<Load>,
     said: Shown,
     say_at: Moment,
+    /// That its log-ins are all refused was said.
+    said_refusing: bool,
 }
 
 /// The clock that health is judged by.
@@ -70,7 +76,9 @@ impl Health {
                     say_now(&asked_anew(name, server.dial.to, probe.fall));
                     said = server.load.shown().0;
                 }
-                self.known.insert(key, Known { load: Arc::clone(&server.load), said, say_at });
+                let said_refusing = known.is_some_and(|known| known.said_refusing);
+                let load = Arc::clone(&server.load);
+                self.known.insert(key, Known { load, said, say_at, said_refusing });
             }
             if let Some(ask) = ask {
                 self.asks.insert(name.clone(), ask.clone());
@@ -91,6 +99,11 @@ impl Health {
             for server in &pool.servers {
                 let key = (pool.settings.name.clone(), server.dial.to);
                 let Some(known) = self.known.get_mut(&key) else { continue };
+                let refusing = known.load.log_ins_refused() >= REFUSED_TOLD;
+                if refusing != known.said_refusing {
+                    known.said_refusing = refusing;
+                    say_now(&refusing_words(&pool.settings.name, server.dial.to, refusing));
+                }
                 let shown = known.load.shown().0;
                 if shown == known.said || now < known.say_at {
                     continue;
@@ -151,6 +164,7 @@ pub(super) fn servers(live: &Live) -> Vec<(u32, ServerNow)> {
                 name: server.name.clone(),
                 backup: server.backup,
                 in_flight: Some(server.load.now()),
+                refuses_log_ins: server.load.log_ins_refused() >= REFUSED_TOLD,
                 pinned: server.load.pinned(),
                 health: health((pool, up), server, now),
                 ..ServerNow::default()

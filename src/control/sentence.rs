@@ -3,6 +3,7 @@
 
 use std::net::SocketAddr;
 
+use crate::observe::{REFUSES_LOG_INS, REFUSES_NEXT};
 use crate::pool::health::{Shown, Trouble};
 use crate::pool::settings::{Ask, ProbeSettings};
 
@@ -27,6 +28,16 @@ pub(super) struct Facts<'f> {
     /// Other servers of the pool that get requests.
     pub(super) others_up: usize,
     pub(super) in_flight: u32,
+}
+
+/// All log-ins are refused there, or one was not.
+pub(super) fn refusing_words(pool: &str, address: SocketAddr, refusing: bool) -> String {
+    let (does, what) = match refusing {
+        true => (REFUSES_LOG_INS, REFUSES_NEXT),
+        false => ("accepts Windows log-ins again", ""),
+    };
+    let colon = if what.is_empty() { "" } else { ": " };
+    format!("pool {pool}, server {address}: {does}{colon}{what}")
 }
 
 /// One line.

@@ -200,6 +200,17 @@ pub struct Site {
     pub errors: Vec<Named<Written<String>>>,
     pub timeouts: Timeouts,
     pub limits: Limits,
+    pub log_in_guard: Option<Written<LogInGuard>>,
+}
+
+/// `[site.NAME.log_in_guard]`
+#[expect(missing_docs, reason = "the fields are the keys of the file")]
+#[derive(Clone, Debug, Default)]
+pub struct LogInGuard {
+    pub user_refused_max: Number,
+    pub address_refused_max: Number,
+    pub window: Amount,
+    pub tickets_per_minute: Number,
 }
 
 /// `[[site.NAME.rule]]`

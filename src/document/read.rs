@@ -7,8 +7,9 @@ use toml::de::DeTable;
 use super::table::{Reading, Table};
 use super::twice;
 use super::{
-    Adapter, Admin, Affinity, At, Certificate, Document, Limits, Listener, Log, Misread, Pool,
-    PoolTls, Probe, ProbeHttp, Resolver, Respond, Rotate, Rule, Server, Site, Timeouts, Written,
+    Adapter, Admin, Affinity, At, Certificate, Document, Limits, Listener, Log, LogInGuard,
+    Misread, Pool, PoolTls, Probe, ProbeHttp, Resolver, Respond, Rotate, Rule, Server, Site,
+    Timeouts, Written,
 };
 
 /// Reads one file's text. Everything that could be read is in the Document even when something
@@ -203,6 +204,16 @@ fn site(t: &mut Table<'_>) -> Site {
         errors: t.named_text("errors"),
         timeouts: inner(t.table("timeouts", site_timeouts)),
         limits: inner(t.table("limits", site_limits)),
+        log_in_guard: t.table("log_in_guard", log_in_guard),
+    }
+}
+
+fn log_in_guard(t: &mut Table<'_>) -> LogInGuard {
+    LogInGuard {
+        user_refused_max: t.number("user_refused_max"),
+        address_refused_max: t.number("address_refused_max"),
+        window: t.amount("window"),
+        tickets_per_minute: t.number("tickets_per_minute"),
     }
 }
 

@@ -89,7 +89,7 @@ impl Failure {
     }
 }
 
-const CLIENT: [ClientFault; 10] = [
+const CLIENT: [ClientFault; 13] = [
     ClientFault::BadPath,
     ClientFault::SlowHead,
     ClientFault::SlowBody,
@@ -100,6 +100,9 @@ const CLIENT: [ClientFault; 10] = [
     ClientFault::NoRule,
     ClientFault::AddressRefused,
     ClientFault::TooManyFromAddress,
+    ClientFault::UserLocked,
+    ClientFault::AddressLocked,
+    ClientFault::TooManyTickets,
 ];
 
 const UPSTREAM: [UpstreamFault; 10] = [
@@ -152,6 +155,15 @@ fn client_meaning(fault: ClientFault) -> &'static str {
         ClientFault::TooManyFromAddress => {
             "More clients came from one address than `limits.clients_per_address_max` allows."
         }
+        ClientFault::UserLocked => {
+            "Too many passwords of this user were wrong, from whatever address. The server was not asked."
+        }
+        ClientFault::AddressLocked => {
+            "Too many passwords from this address were wrong, of whatever user. The server was not asked."
+        }
+        ClientFault::TooManyTickets => {
+            "More POSTs for web tickets came from this address than `tickets_per_minute` of the site's log_in_guard allows. The server was not asked."
+        }
     }
 }
 
@@ -194,6 +206,15 @@ fn client_advice(fault: ClientFault) -> &'static str {
         }
         ClientFault::TooManyFromAddress => {
             "See whether it is an attack or a company behind one address: `ss -Htn state established 'sport = :443' | awk '{print $4}' | sed 's/:[0-9]*$//' | sort | uniq -c | sort -n | tail`. If they are welcome, raise limits.clients_per_address_max."
+        }
+        ClientFault::UserLocked => {
+            "`journalctl -u gatehouse | grep log-ins` names the user and the address of the last try. If it is the user, mend the password that some device of his still sends; else somebody guesses, and the account is safe. It passes by itself after `window`; an address from which the user got in lately is let through (`gatehouse keys site.NAME.log_in_guard`)."
+        }
+        ClientFault::AddressLocked => {
+            "See whether it is an attack or a company behind one address: the access log has its requests. If its users are welcome, raise address_refused_max; if it is an attack, deny the address (`gatehouse keys site.NAME.deny`)."
+        }
+        ClientFault::TooManyTickets => {
+            "See whether it is an attack or a company behind one address: the access log has its requests. If its users are welcome, raise tickets_per_minute (`gatehouse keys site.NAME.log_in_guard`)."
         }
         ClientFault::NoRule => {
             "If users are right to ask for it, add a rule to the site: `gatehouse keys site.NAME.rule`."

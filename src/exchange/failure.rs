@@ -39,6 +39,12 @@ pub enum ClientFault {
     AddressRefused,
     /// More connections from its address than `clients_per_address_max`.
     TooManyFromAddress,
+    /// Too many wrong passwords of this user.
+    UserLocked,
+    /// Too many wrong passwords from its address.
+    AddressLocked,
+    /// Too many POSTs for web tickets from its address.
+    TooManyTickets,
 }
 
 /// What the server, or the way to it, did.
@@ -101,7 +107,10 @@ impl Failure {
                 ClientFault::Misdirected => 421,
                 ClientFault::NoRule => 404,
                 ClientFault::AddressRefused => 403,
-                ClientFault::TooManyFromAddress => 429,
+                ClientFault::TooManyFromAddress
+                | ClientFault::UserLocked
+                | ClientFault::AddressLocked
+                | ClientFault::TooManyTickets => 429,
             },
             Self::Upstream(fault) => match fault {
                 UpstreamFault::AllDown
@@ -141,6 +150,9 @@ impl Failure {
                 ClientFault::NoRule => "no_rule",
                 ClientFault::AddressRefused => "address_refused",
                 ClientFault::TooManyFromAddress => "too_many_from_address",
+                ClientFault::UserLocked => "user_locked",
+                ClientFault::AddressLocked => "address_locked",
+                ClientFault::TooManyTickets => "too_many_tickets",
             },
             Self::Upstream(fault) => match fault {
                 UpstreamFault::AllDown => "all_down",
@@ -183,7 +195,10 @@ impl Failure {
                 ClientFault::BadPath
                 | ClientFault::NoRule
                 | ClientFault::Misdirected
-                | ClientFault::AddressRefused,
+                | ClientFault::AddressRefused
+                | ClientFault::UserLocked
+                | ClientFault::AddressLocked
+                | ClientFault::TooManyTickets,
             ) => false,
             Self::Client(_) | Self::Proxy(_) => true,
             Self::Upstream(_) => false,

@@ -12,6 +12,7 @@ mod credential;
 mod field;
 #[cfg(any(test, fuzzing))]
 mod fuzz;
+mod log_in;
 mod malformed;
 mod meaning;
 mod name;
@@ -30,6 +31,7 @@ pub use chunked::{Chunked, Decoded, chunk_size_line};
 pub use credential::Credential;
 #[cfg(any(test, fuzzing))]
 pub use fuzz::{fuzz_answer, fuzz_chunked, fuzz_request, fuzz_response, fuzz_target};
+pub use log_in::{Trial, UserName, trial};
 pub use malformed::Malformed;
 pub use meaning::Sender;
 pub use request::{RequestFacts, RequestHead, parse_request};

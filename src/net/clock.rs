@@ -69,7 +69,8 @@ impl Ticks {
         self.last.set(now);
     }
 
-    /// The first tick at which `length` has surely passed.
+    /// The first tick at which `length` has passed; a thread that was so busy that its last tick is late
+    /// is as much too early.
     #[must_use]
     pub fn after(&self, length: Duration) -> Moment {
         self.last.get() + length + Self::LENGTH

@@ -77,6 +77,8 @@ pub struct Link<P> {
     /// Its bytes go through this, behind what was posted.
     pub pipe: P,
     posted: RefCell<Option<Block>>,
+    /// The kernel has taken something of what was posted last.
+    posted_left: Cell<bool>,
     /// The kernel has told the connection's error to a sender, and tells it nobody else.
     broken: Cell<bool>,
 }
@@ -90,12 +92,22 @@ impl<P> fmt::Debug for Link<P> {
 impl<P: Pipe> Link<P> {
     /// A link on which nothing is posted.
     pub fn new(pipe: P) -> Rc<Self> {
-        Rc::new(Self { pipe, posted: RefCell::default(), broken: Cell::default() })
+        Rc::new(Self {
+            pipe,
+            posted: RefCell::default(),
+            posted_left: Cell::default(),
+            broken: Cell::default(),
+        })
     }
 
     /// Whether something was posted that the kernel has not taken yet.
     pub fn holds_posted(&self) -> bool {
         self.posted.borrow().is_some()
+    }
+
+    /// Whether the kernel has taken something of what was posted last.
+    pub fn posted_left(&self) -> bool {
+        self.posted_left.get()
     }
 
     /// Takes bytes that are there. A reset that a sender was told of looks like the end to whoever
@@ -140,6 +152,7 @@ impl<P: Pipe> Link<P> {
         while let Some(block) = &mut *posted {
             match self.give(block.filled()) {
                 Ok(count) => {
+                    self.posted_left.set(true);
                     block.consume(count);
                     if block.is_empty() {
                         *posted = None;
@@ -207,6 +220,7 @@ impl<P> fmt::Debug for Outbox<P> {
 impl<P: Pipe> Outbox<P> {
     /// Takes `message` for `link`, on which nothing is posted.
     pub fn post(&self, link: &Rc<Link<P>>, message: Block) {
+        link.posted_left.set(false);
         let before = link.posted.replace(Some(message));
         assert!(before.is_none(), "whoever posts has asked whether something is posted");
         let mut due = self.due.borrow_mut();

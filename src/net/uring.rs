@@ -276,6 +276,10 @@ impl Socket for UringSocket {
         self.link.holds_posted()
     }
 
+    fn posted_left(&self) -> bool {
+        self.link.posted_left()
+    }
+
     fn has_news(&self) -> bool {
         sys::has_news(self.link.pipe.fd)
     }

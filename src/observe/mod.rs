@@ -34,6 +34,6 @@ pub use status::{
     CertificateStatus, FailureStatus, LimitStatus, ListenerStatus, SiteStatus, Status, Trouble,
     span,
 };
-pub use status_pools::{NameStatus, PoolStatus, ServerStatus};
+pub use status_pools::{NameStatus, PoolStatus, REFUSES_LOG_INS, REFUSES_NEXT, ServerStatus};
 pub use status_text::status_text;
 pub use tally::{CAUSES_MAX, CLASSES, Cause, NUMBERS_MAX, Sum, Sums, Tallies};

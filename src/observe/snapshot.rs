@@ -102,6 +102,8 @@ pub struct ServerNow {
     pub in_flight: Option<u32>,
     /// Connections to it that are tied to a logged-in client.
     pub pinned: u32,
+    /// It refuses one Windows log-in after the other, and accepts none.
+    pub refuses_log_ins: bool,
     /// What is known of its health.
     pub health: HealthNow,
     /// What there was since the start.

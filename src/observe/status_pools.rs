@@ -148,6 +148,16 @@ impl NameStatus {
     }
 }
 
+/// What a server does whose Windows log-ins fail one after the other.
+pub const REFUSES_LOG_INS: &str =
+    "refuses every Windows log-in, of one user after the other, and has accepted none since";
+
+/// What to do then: [Extended Protection for Authentication][1] ties a log-in to the certificate that
+/// the client was shown (RFC 5929 section 4), which is ours.
+///
+/// [1]: https://learn.microsoft.com/en-us/dotnet/framework/wcf/feature-details/extended-protection-for-authentication-overview
+pub const REFUSES_NEXT: &str = "if the passwords are right it is probably channel binding: the server sees another certificate than the client. In IIS Manager, at the directory, under Authentication, Windows Authentication, Advanced Settings, set Extended Protection to Off; or let the site show the server's own certificate and key";
+
 /// What is wrong with pools and names, the worst first: pools without a server that is up, names,
 /// single servers. And what needs nobody: servers that were taken out while others serve.
 pub(super) fn pool_troubles(now: &Snapshot) -> (Vec<Trouble>, Vec<Trouble>) {
@@ -177,6 +187,11 @@ pub(super) fn pool_troubles(now: &Snapshot) -> (Vec<Trouble>, Vec<Trouble>) {
         }
     }
     whole.extend(name_troubles(now));
+    let refusing = now.servers.iter().filter(|server| server.refuses_log_ins);
+    whole.extend(refusing.take(SERVERS_TOLD_MAX).map(|server| Trouble {
+        what: format!("pool {}: server {} {REFUSES_LOG_INS}", server.pool, server.address),
+        next: REFUSES_NEXT.to_owned(),
+    }));
     whole.append(&mut single);
     (whole, notes)
 }

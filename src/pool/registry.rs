@@ -2,6 +2,7 @@
 //! wait.
 
 use std::collections::{HashMap, HashSet};
+use std::hash::{DefaultHasher, Hash, Hasher};
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -26,6 +27,9 @@ pub struct Load {
     met: AtomicU32,
     /// Connections that are tied to a logged-in client.
     pinned: AtomicU32,
+    /// Log-ins that were refused in a row, each of another user than the one before, in the lower
+    /// bits, and of whom the last was.
+    log_ins: AtomicU64,
     /// When what is shown changed; milliseconds of the monotonic clock.
     changed: AtomicU64,
     /// What was wrong with the last probe that failed, and more about it. No worker comes here.
@@ -38,6 +42,9 @@ pub struct Entered {
     ended: u32,
     unanswered: u32,
 }
+
+/// Where log-ins are counted.
+const LOG_INS: u64 = 0xff;
 
 /// What an exchange that ends adds: one has ended, one less is under way.
 const LEAVE: u64 = (1 << 32) - 1;
@@ -164,6 +171,32 @@ impl Load {
             Shown::Up | Shown::Drained => &self.trouble,
         };
         (Trouble::of_code(last.load(Ordering::Relaxed)), String::new())
+    }
+
+    /// A log-in by NTLM was `refused` here, or not. `user` is whoever it was.
+    pub fn note_log_in(&self, user: impl Hash, refused: bool) {
+        if !refused {
+            // Mostly nothing stands there.
+            if self.log_ins.load(Ordering::Relaxed) != 0 {
+                self.log_ins.store(0, Ordering::Relaxed);
+            }
+            return;
+        }
+        let mut hasher = DefaultHasher::new();
+        user.hash(&mut hasher);
+        let user = hasher.finish() & !LOG_INS;
+        let one_more = |word: u64| {
+            let count = (word & LOG_INS) + 1;
+            (word & !LOG_INS != user).then_some(user | count.min(LOG_INS))
+        };
+        // Else it was the same user as before: a device with an old password, which says nothing.
+        let _ = self.log_ins.fetch_update(Ordering::Relaxed, Ordering::Relaxed, one_more);
+    }
+
+    /// Log-ins by NTLM that were refused in a row, each of another user than the one before.
+    #[must_use]
+    pub fn log_ins_refused(&self) -> u64 {
+        self.log_ins.load(Ordering::Relaxed) & LOG_INS
     }
 
     /// Says why a probe failed, before that is [heard](Self::heard). Not for workers: it waits.

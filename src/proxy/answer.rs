@@ -158,7 +158,7 @@ async fn receive_head<M: Machine>(
     let room = inbox.room_left();
     match upstream.take(inbox, room) {
         // Said before the request has left us, so it answers nobody's.
-        Ok(Took::Bytes(_)) if upstream.socket().holds_posted() => {
+        Ok(Took::Bytes(_)) if !upstream.has_sent() => {
             Err(NoAnswer::Nothing(UpstreamFault::ClosedBeforeHead))
         }
         Ok(Took::Bytes(_)) => {

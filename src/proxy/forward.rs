@@ -114,6 +114,10 @@ pub(super) fn forward<M: Machine>(
             plan.record.reused = lease.reused;
             let (attempt, progress) = attempt(client, &mut plan, &lease, pinned).await;
             note_progress(&mut plan, &progress);
+            if let Some(log_in) = &mut plan.log_in {
+                let load = &lease.busy.server().load;
+                log_in.note(progress.status.get(), load, client.worker.machine.now());
+            }
             match attempt {
                 Attempt::Again => fresh = true,
                 Attempt::Failed(failure) => {
@@ -153,6 +157,7 @@ async fn attempt<M: Machine>(
     let sent_early = inbox.as_ref().is_some_and(|inbox| !inbox.is_empty());
     // To the tick, which is exact enough for what may be tried again.
     let written = client.worker.alarms.now();
+    lease.stream.hush();
     // What was set for connecting is not for the request.
     client.alarm.clear(Which::Upstream);
     let sent = |ago| Sent { reused: lease.reused, pinned, ago };

@@ -5,8 +5,8 @@ use std::time::Duration;
 use crate::config;
 use crate::exchange::{ClientFault, Failure, ProxyFault};
 use crate::http::{
-    FIELD_SLOTS, Forwarded, Framing, HeadLimits, Method, Parsed, RequestFacts, RequestHead,
-    RequestPolicy, Slots, field_value, parse_request, write_request,
+    Credential, FIELD_SLOTS, Forwarded, Framing, HeadLimits, Method, Parsed, RequestFacts,
+    RequestHead, RequestPolicy, Slots, field_value, parse_request, write_request,
 };
 use crate::net::{Block, Machine, Moment, SMALL_BYTES};
 use crate::observe::{Record, Text};
@@ -16,6 +16,7 @@ use crate::site::{
 };
 
 use super::client::Client;
+use super::log_in::{Locks, LogIn, admit, admit_ticket};
 use super::worker::View;
 
 /// What a head may grow by when it is sent on, beside the fields that are counted: a framing field
@@ -36,6 +37,8 @@ pub(super) struct Plan {
     pub(super) may_be_repeated: bool,
     /// Most bytes of a body.
     pub(super) body_bytes_max: u64,
+    /// The password that it tries.
+    pub(super) log_in: Option<Box<LogIn>>,
 }
 
 impl Plan {
@@ -62,6 +65,8 @@ pub(super) struct Reply {
     pub(super) errors: ErrorsId,
     /// How long the client may wait then before it begins another.
     pub(super) client_idle: Duration,
+    /// After how many seconds it may try again, if somebody knows.
+    pub(super) retry_after: Option<u32>,
 }
 
 /// What it is answered with.
@@ -181,7 +186,11 @@ fn decide<M: Machine>(
                 && !is_misdirected(client, view, names.site_id)
                 && head.max_forwards != Some(0)
             {
-                return forward(client, view, (brief, pool), head, record, begun);
+                let log_in = match log_in(client, (guarded, head), &mut scratch, begun) {
+                    Ok(log_in) => log_in,
+                    Err(locks) => return locked(view, head, (record, begun), locks, whose),
+                };
+                return forward(client, view, (brief, pool, log_in), head, record, begun);
             }
             (Some(names.site_id), reply_kind(head, rule), whose)
         }
@@ -211,7 +220,38 @@ fn reply_with(
     (errors, client_idle): (ErrorsId, Duration),
 ) -> Judged {
     let (view, request) = (view.clone(), head.facts);
-    Judged::Reply(Reply { view, request, record, begun, kind, errors, client_idle })
+    let retry_after = None;
+    Judged::Reply(Reply { view, request, record, begun, kind, errors, client_idle, retry_after })
+}
+
+/// What a request tries to log in with, if that may be tried. `guarded` as for [`refusal`].
+#[inline]
+fn log_in<M: Machine>(
+    client: &Client<M>,
+    (guarded, head): (Option<&Site>, &RequestHead<'_, '_>),
+    scratch: &mut Vec<u8>,
+    begun: Moment,
+) -> Result<Option<Box<LogIn>>, Locks> {
+    if let Some(site) = guarded {
+        admit_ticket(client, (site, head), scratch, begun)?;
+    }
+    if head.facts.credential == Credential::None {
+        return Ok(None);
+    }
+    admit(client, guarded, head.fields, begun)
+}
+
+#[cold]
+fn locked(
+    view: &View,
+    head: &RequestHead<'_, '_>,
+    (record, begun): (Box<Record>, Moment),
+    (failure, wait): Locks,
+    (errors, client_idle): (ErrorsId, Duration),
+) -> Judged {
+    let (view, request) = (view.clone(), head.facts);
+    let (kind, retry_after) = (ReplyKind::Failure(failure), Some(wait));
+    Judged::Reply(Reply { view, request, record, begun, kind, errors, client_idle, retry_after })
 }
 
 /// Why a request is refused as soon as its Site is known, whatever its Rule. `guarded` is the Site
@@ -280,7 +320,7 @@ fn https_location(head: &RequestHead<'_, '_>, port: u16) -> String {
 fn forward<M: Machine>(
     client: &Client<M>,
     view: &View,
-    (brief, pool): (Brief<'_>, PoolId),
+    (brief, pool, log_in): (Brief<'_>, PoolId, Option<Box<LogIn>>),
     head: &RequestHead<'_, '_>,
     record: Box<Record>,
     begun: Moment,
@@ -311,6 +351,7 @@ fn forward<M: Machine>(
         begun,
         may_be_repeated: bodyless && matches!(request.method, Method::Get | Method::Head),
         body_bytes_max,
+        log_in,
     })
 }
 

@@ -16,6 +16,7 @@ mod idle;
 mod judge;
 mod kept;
 mod live;
+mod log_in;
 mod obtain;
 mod own;
 mod pace;

@@ -58,6 +58,9 @@ fn sentence(status: u16) -> &'static str {
     }
 }
 
+/// Seconds after which a client may try again where nobody knows better.
+const RETRY_AFTER: u32 = 5;
+
 /// One answer of ours.
 pub(super) struct Own<'a> {
     pub(super) status: u16,
@@ -125,7 +128,10 @@ pub(super) async fn reply<M: Machine>(client: &mut Client<M>, mut reply: Reply) 
             reply.record.failure = Some((failure.word(), failure.party()));
             keep &= !failure.spoils_connection();
             text = page(pages, failure.status(), reply.record.id);
-            told(failure.status(), &text)
+            let usual = matches!(failure.status(), 429 | 503).then_some(RETRY_AFTER);
+            let wait = reply.retry_after.or(usual);
+            let fields = wait.map_or_else(String::new, |wait| format!("Retry-After: {wait}\r\n"));
+            Own { fields, ..told(failure.status(), &text) }
         }
         ReplyKind::Refused(200) => empty(200),
         ReplyKind::Refused(status) => {
@@ -181,7 +187,7 @@ pub(super) async fn tell_failure<M: Machine>(
     let keep = keep && !failure.spoils_connection();
     let mut own = told(failure.status(), &text);
     if matches!(failure.status(), 429 | 503) {
-        own.fields = "Retry-After: 5\r\n".to_owned();
+        own.fields = format!("Retry-After: {RETRY_AFTER}\r\n");
     }
     let out = own.write(&client.worker, request, keep);
     let patience = (Which::Upstream, client.worker.view().config.timeouts.client_write_idle);

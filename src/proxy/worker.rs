@@ -14,7 +14,8 @@ use rtrb::{Consumer, Producer, RingBuffer};
 
 use crate::http::Sink;
 use crate::net::{self, Block, Machine, Moment};
-use crate::observe::{Counters, Notices, Record};
+use crate::observe::{Counters, Notices, Record, Seldom};
+use crate::site::Cells;
 use crate::tls::TicketSecrets;
 
 use super::admit::Crowd;
@@ -40,6 +41,10 @@ pub struct Shared {
     pub draining: AtomicBool,
     /// Everybody who is connected, over all workers.
     pub crowd: Crowd,
+    /// Passwords that were tried.
+    pub log_ins: Cells,
+    /// When it was last said that log-ins are refused.
+    pub locked_said: Seldom,
     /// Sentences for the service's log.
     pub notices: Notices,
     /// What session tickets are sealed under.
@@ -56,6 +61,8 @@ impl Shared {
             live: Arc::new(ArcSwap::from_pointee(live)),
             draining: AtomicBool::new(false),
             crowd: Crowd::default(),
+            log_ins: Cells::default(),
+            locked_said: Seldom::default(),
             notices: Notices::default(),
             tickets,
             first_id: AtomicU64::new(seed),

@@ -102,6 +102,7 @@ pub(super) fn site(names: &[&str], listeners: &[ListenerId], path_check: PathChe
         path_check,
         forwarded: Forwarded::Drop,
         admission: Admission::default(),
+        log_in_guard: None,
         limits,
         timeouts: Timeouts::default(),
         errors: ErrorsId::GLOBAL,

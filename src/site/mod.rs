@@ -1,10 +1,12 @@
 //! Listener, Site, Rule and Action, and the table that finds them for a request.
 
 mod admission;
+mod cells;
 mod errors;
 #[cfg(any(test, fuzzing))]
 mod fuzz;
 pub mod host;
+mod log_in_guard;
 pub mod path;
 mod table;
 
@@ -19,9 +21,11 @@ use bytes::Bytes;
 use crate::pool::settings::{PoolId, Timeouts};
 
 pub use admission::{Admission, Prefix, PrefixFault};
+pub use cells::{Cells, EXACT};
 pub use errors::{ErrorPage, ErrorPages, ErrorsId};
 #[cfg(any(test, fuzzing))]
 pub use fuzz::{fuzz_host, fuzz_path, fuzz_rule};
+pub use log_in_guard::{Locked, LogInGuard, Pending, Verdict};
 pub use path::PathFault;
 pub use table::{Brief, Found, Names, RedirectDraft, RuleDraft, SiteDraft, Table, TermsId};
 
@@ -77,6 +81,8 @@ pub struct Site {
     pub forwarded: Forwarded,
     /// Which clients it is for.
     pub admission: Admission,
+    /// Who may try passwords, if that is bounded.
+    pub log_in_guard: Option<LogInGuard>,
     /// What is refused once the Site is known.
     pub limits: Limits,
     /// The Site's own, else the global ones.
@@ -146,7 +152,7 @@ pub struct Terms {
     pub limits: Limits,
     /// The Site's.
     pub forwarded: Forwarded,
-    /// The Site's `admission` has to be asked: it is not for everybody.
+    /// The Site's `admission` or `log_in_guard` has to be asked.
     pub guarded: bool,
     /// The Site's.
     pub errors: ErrorsId,

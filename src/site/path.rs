@@ -33,6 +33,18 @@ pub fn without_query(target: &[u8]) -> Result<&[u8], PathFault> {
     }
 }
 
+/// Whether a request's target lies at or below `path`, which is in canonical form. `scratch` is for
+/// reuse.
+pub fn is_within(target: &[u8], path: &str, scratch: &mut Vec<u8>) -> bool {
+    scratch.clear();
+    scratch.extend_from_slice(without_query(target).unwrap_or_default());
+    let decoded = decode(scratch, Escapes::Lenient).ok();
+    let length = decoded.and_then(|length| fold(scratch.get_mut(..length)?).ok());
+    let seen = length.and_then(|length| scratch.get(..length)).unwrap_or_default();
+    let below = seen.strip_prefix(path.as_bytes());
+    below.is_some_and(|below| matches!(below, [] | [b'/', ..]))
+}
+
 /// Brings the path of a Rule into canonical form: `/` is empty, all else `/segment/segment`.
 pub fn canonical_rule(path: &str) -> Result<Vec<u8>, PathFault> {
     let mut bytes = without_query(path.as_bytes())?.to_vec();

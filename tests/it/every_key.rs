@@ -164,6 +164,24 @@ const SITES: &[Row] = &[
         By(&["site_keys: paths_that_can_be_read_in_two_ways_are_refused_or_passed_as_they_are"]),
     ),
     (&["site.*.forwarded"], By(&["site_keys: servers_are_told_of_the_client_what_the_site_says"])),
+    (
+        &["site.*.log_in_guard", "site.*.log_in_guard.user_refused_max"],
+        By(&[
+            "log_in_guard: a_user_whose_passwords_are_wrong_is_locked_here_and_not_in_the_directory",
+        ]),
+    ),
+    (
+        &["site.*.log_in_guard.address_refused_max"],
+        By(&["log_in_guard: an_address_that_tries_many_names_is_locked"]),
+    ),
+    (
+        &["site.*.log_in_guard.window"],
+        By(&["log_in_guard: wrong_passwords_are_forgotten_after_the_window"]),
+    ),
+    (
+        &["site.*.log_in_guard.tickets_per_minute"],
+        By(&["log_in_guard: posts_for_web_tickets_are_bounded_by_address"]),
+    ),
     (&["site.*.allow", "site.*.deny"], By(&["limits_site: who_may_come"])),
     (&["site.*.rule.name"], By(&["log: a_line_names_the_rule"])),
     (

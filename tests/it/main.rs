@@ -26,6 +26,7 @@ mod limits_edges;
 mod limits_pace;
 mod limits_site;
 mod log;
+mod log_in_guard;
 mod malformed;
 mod manual;
 mod metrics;

@@ -44,7 +44,7 @@ const BUGS: &[Bug] = &[
         "an answer from before the request is taken",
         "ahead",
         "src/proxy/answer.rs",
-        "upstream.socket().holds_posted()",
+        "!upstream.has_sent()",
         "false",
     ),
     bug(

@@ -207,6 +207,10 @@ impl Socket for SimSocket {
         self.link.holds_posted()
     }
 
+    fn posted_left(&self) -> bool {
+        self.link.posted_left()
+    }
+
     fn has_news(&self) -> bool {
         self.link.pipe.end().borrow().readable()
     }

@@ -100,7 +100,7 @@ pub(crate) struct End {
     pub(crate) taken: u64,
     /// All bytes ever given.
     pub(crate) said: u64,
-    /// The peer spoke unasked behind so many bytes, when it had taken so many.
+    /// The peer spoke unasked behind so many bytes, when it had read so many.
     pub(crate) unasked: Option<(u64, u64)>,
     /// That was taken before anything more was said here.
     pub(crate) unprompted: bool,
@@ -209,10 +209,12 @@ impl Connection {
         watch
     }
 
-    /// The server at the second end is about to speak without having been asked.
-    pub(crate) fn note_unasked(&self) {
+    /// The server at the second end is about to speak without having been asked; of what it took it
+    /// has `ahead` bytes not read yet, which are of the next request.
+    pub(crate) fn note_unasked(&self, ahead: usize) {
         let server = self.ends[1].borrow();
-        self.ends[0].borrow_mut().unasked = Some((server.said, server.taken));
+        let read = server.taken - ahead as u64;
+        self.ends[0].borrow_mut().unasked = Some((server.said, read));
     }
 
     /// Whether this end has been told that the connection is broken.

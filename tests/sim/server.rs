@@ -137,7 +137,7 @@ async fn die_idle(seat: Seat) {
         world.notes.borrow_mut().see("said unasked");
         let id = seat.wire.id();
         let connection = seat.wire.connection();
-        connection.note_unasked();
+        connection.note_unasked(seat.wire.inbox.len());
         world.unasked.borrow_mut().insert(id, connection);
         let text = format!(
             "HTTP/1.1 408 Request Timeout\r\nX-Unasked: {id}\r\nContent-Length: 0\r\nConnection: close\r\n\r\n"

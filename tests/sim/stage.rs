@@ -13,10 +13,11 @@ use std::sync::{Arc, Mutex, PoisonError};
 use arc_swap::ArcSwap;
 use gatehouse::config;
 use gatehouse::net::{give_back_spares, held_bytes};
-use gatehouse::observe::{Counters, Notices};
+use gatehouse::observe::{Counters, Notices, Seldom};
 use gatehouse::pool::health::Evidence;
 use gatehouse::pool::settings::ServerAddress;
 use gatehouse::proxy::{Crowd, DoorId, Kept, Live, LiveServer, Shared, Worker, serve_accepted};
+use gatehouse::site::Cells;
 use gatehouse::tls::TicketSecrets;
 
 use super::client::{Visit, visit};
@@ -195,6 +196,8 @@ pub(crate) fn run(scenario: &Scenario, seed: u64, plant: Option<Plant>) -> Outco
         live: Arc::new(ArcSwap::new(Arc::clone(&lives[0]))),
         draining: AtomicBool::new(false),
         crowd: Crowd::default(),
+        log_ins: Cells::default(),
+        locked_said: Seldom::default(),
         notices: Notices::default(),
         tickets: TicketSecrets::new().expect("the machine has randomness"),
         first_id: AtomicU64::new(1),

@@ -31,6 +31,7 @@ timeouts = { connect = "1s" }
 [site."a b"]
 names = ["a.com"]
 listeners = ["http", "https"]
+log_in_guard = {}
 errors = { 404 = "b.html" }
 [[site."a b".rule]]
 path = "/x"

@@ -89,6 +89,20 @@ pub(super) const KEYS: &[Key] = &[
         "Networks whose clients may come; if there are any, nobody else. Of several that fit, the longest prefix decides.", "[\"10.0.0.0/8\", \"2001:db8::/32\"]"),
     key("site.*.deny", Kind::TextOrTexts, Value("[]"),
         "Networks whose clients get 403. At the same length of prefix it decides before `allow`.", "[\"192.0.2.0/24\"]"),
+    table("site.*.log_in_guard", Kind::Table, "Keeps strangers from guessing passwords through this box, and from locking accounts of the directory by wrong ones. Off unless the table is written, if only as its bare head. Counts NTLM (also inside Negotiate), Basic and Digest; beyond a limit 429, and no server is asked.")
+        .when("Whenever log-ins with a password are published to the Internet."),
+    key("site.*.log_in_guard.user_refused_max", Kind::Number(1, 65_535), Value("5"),
+        "Wrong passwords of one user in a row, from all addresses together. An address from which the user has got in during the last 12 hours is let through.", "3")
+        .when("Keep it well below the directory's threshold, at which the account is locked (`net accounts /domain` shows it)."),
+    key("site.*.log_in_guard.address_refused_max", Kind::Number(1, 65_535), Value("20"),
+        "Wrong passwords from one address within `window`, of all users together; an IPv6 network of 64 bits counts as one.", "50")
+        .when("Raise it when many users come through one address."),
+    key("site.*.log_in_guard.window", Kind::Duration, Value("\"30m\""),
+        "After so long without another wrong password a user's are forgotten.", "\"30m\"")
+        .when("Not shorter than the directory's `Lockout observation window` (`net accounts /domain` shows it)."),
+    key("site.*.log_in_guard.tickets_per_minute", Kind::Number(1, 65_535), Value("120"),
+        "POSTs to /webticket and below from one address; Lync's clients log in there.", "600")
+        .when("Raise it when many users come through one address."),
     table("site.*.rule", Kind::List, "What is done with which path. The first rule whose path fits decides; each does one of: pool, refuse, redirect, respond."),
     key("site.*.rule.name", Kind::Text, Words("the path"),
         "What the log and metrics call it.", "\"no-cscp\""),

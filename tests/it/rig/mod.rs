@@ -25,4 +25,5 @@ pub(crate) use origin::Origin;
 pub(crate) use program::{Outcome, begin_with_input, curl, run};
 pub(crate) use real::{Real, apache, nginx};
 pub(crate) use time::{LIMIT, SOON, expect_within, now, until, until_moment};
+pub(crate) use websocket::base64;
 pub(crate) use wire::{End, Wire};

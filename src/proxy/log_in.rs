@@ -1,0 +1,158 @@
+//! Passwords that clients try: whether one may be tried at a server now, and what came of it.
+//!
+//! The way of it: `judge` reads whose password a request tries and has the Site's guard reserve a
+//! place for it; the [`LogIn`] goes with the plan, and the status of the answer ends it. Whatever way
+//! an exchange takes out, a place that nobody has spoken for is given back.
+
+use std::net::IpAddr;
+use std::sync::Arc;
+
+use crate::exchange::{ClientFault, Failure};
+use crate::http::{Field, Method, RequestHead, UserName, trial};
+use crate::net::{Machine, Moment};
+use crate::pool::Load;
+use crate::site::{Locked, LogInGuard, Pending, Site, Verdict, path};
+
+use super::client::Client;
+use super::worker::Shared;
+
+/// Where log-ins for web tickets are posted (\[MS-SIPAE\], Lync's web ticket service).
+const TICKETS: &str = "/webticket";
+
+/// A password that is tried at a server.
+pub(super) struct LogIn {
+    user: UserName,
+    ntlm: bool,
+    guarded: Option<Guarded>,
+}
+
+struct Guarded {
+    shared: Arc<Shared>,
+    guard: LogInGuard,
+    /// `None` once it has ended.
+    pending: Option<Pending>,
+    begun: Moment,
+}
+
+impl Drop for Guarded {
+    fn drop(&mut self) {
+        self.end(Verdict::Unsaid, self.begun);
+    }
+}
+
+impl Guarded {
+    fn end(&mut self, verdict: Verdict, now: Moment) {
+        if let Some(pending) = self.pending.take() {
+            self.guard.end(&self.shared.log_ins, pending, verdict, micros(now));
+        }
+    }
+}
+
+fn micros(now: Moment) -> u64 {
+    now.0 / 1_000
+}
+
+/// A refusal, and after how many seconds the client may try again.
+pub(super) type Locks = (Failure, u32);
+
+fn failure(locked: Locked) -> Failure {
+    Failure::Client(match locked {
+        Locked::User => ClientFault::UserLocked,
+        Locked::Address => ClientFault::AddressLocked,
+        Locked::Tickets => ClientFault::TooManyTickets,
+    })
+}
+
+/// Whether a request may ask for a web ticket. `scratch` is for reuse.
+pub(super) fn admit_ticket<M: Machine>(
+    client: &Client<M>,
+    (site, head): (&Site, &RequestHead<'_, '_>),
+    scratch: &mut Vec<u8>,
+    begun: Moment,
+) -> Result<(), Locks> {
+    let Some(guard) = &site.log_in_guard else { return Ok(()) };
+    if head.facts.method != Method::Post || !path::is_within(head.path, TICKETS, scratch) {
+        return Ok(());
+    }
+    let (cells, address) = (&client.worker.shared.log_ins, client.peer.ip());
+    let admitted = guard.admit_ticket(cells, &site.name, address, micros(begun));
+    admitted.map_err(|(locked, wait)| (failure(locked), wait))
+}
+
+/// The password that a request tries, if it tries one and may. `site` is its Site, if that has a
+/// guard.
+pub(super) fn admit<M: Machine>(
+    client: &Client<M>,
+    site: Option<&Site>,
+    fields: &[Field<'_>],
+    begun: Moment,
+) -> Result<Option<Box<LogIn>>, Locks> {
+    let Some(trial) = trial(fields) else { return Ok(None) };
+    let (user, ntlm) = (trial.user, trial.ntlm);
+    let guarded = match site.and_then(|site| Some((site, site.log_in_guard.as_ref()?))) {
+        None if !ntlm => return Ok(None),
+        None => None,
+        Some((site, guard)) => {
+            let (shared, address) = (&client.worker.shared, client.peer.ip());
+            let who = (user.as_str(), address);
+            match guard.admit(&shared.log_ins, &site.name, who, micros(begun)) {
+                Ok(pending) => {
+                    let (shared, pending) = (Arc::clone(shared), Some(pending));
+                    Some(Guarded { shared, guard: *guard, pending, begun })
+                }
+                Err((locked, wait)) => {
+                    say(shared, &site.name, (locked, wait), (&user, address), begun);
+                    return Err((failure(locked), wait));
+                }
+            }
+        }
+    };
+    Ok(Some(Box::new(LogIn { user, ntlm, guarded })))
+}
+
+/// Somebody may be under attack, which the operator wants to know at once, and not a thousand times.
+fn say(
+    shared: &Shared,
+    site: &str,
+    (locked, wait): (Locked, u32),
+    (user, address): (&UserName, IpAddr),
+    now: Moment,
+) {
+    if !shared.locked_said.is_time(now.0) {
+        return;
+    }
+    let address = address.to_canonical();
+    let what = match (locked, user.as_str()) {
+        (Locked::User, "") => format!(
+            "log-ins that name no user that can be read are refused with 429 for {wait} s, the last from {address}"
+        ),
+        (Locked::User, user) => format!(
+            "log-ins of user {user:?} are refused with 429 for {wait} s, the last from {address}; the passwords before were wrong"
+        ),
+        (Locked::Address | Locked::Tickets, _) => format!(
+            "log-ins from {address} are refused with 429 for {wait} s; too many passwords from there were wrong"
+        ),
+    };
+    shared.notices.say(
+        &format!("site {site}"),
+        &format!("{what}; `gatehouse keys site.NAME.log_in_guard` shows the limits"),
+    );
+}
+
+impl LogIn {
+    /// Takes in what the server of `load` has answered; 0 is nothing.
+    pub(super) fn note(&mut self, status: u16, load: &Load, now: Moment) {
+        let verdict = match status {
+            401 => Verdict::Refused,
+            // A password that was looked at was right, whatever else was wrong.
+            200..=499 => Verdict::Accepted,
+            _ => return,
+        };
+        if self.ntlm {
+            load.note_log_in(&self.user, verdict == Verdict::Refused);
+        }
+        if let Some(guarded) = &mut self.guarded {
+            guarded.end(verdict, now);
+        }
+    }
+}
