@@ -10,6 +10,9 @@ mod address;
 mod bodies;
 mod bulk;
 mod check;
+mod crossing;
+#[path = "../hostile/dice.rs"]
+mod dice;
 mod doors;
 mod early;
 mod every_key;
@@ -51,3 +54,4 @@ mod tidy;
 mod times;
 mod upgrade;
 mod websocket;
+mod windows;

@@ -102,6 +102,40 @@ http {{
     Real::start("nginx", folder, [plain, tls], &["-p", &prefix, "-c", &conf, "-e", &errors])
 }
 
+/// nginx as a proxy that keeps upstream connections for whoever comes next.
+#[track_caller]
+pub(crate) fn nginx_in_front(origin: u16) -> Real {
+    let (folder, [plain, _]) = prepare();
+    let user = if geteuid().is_root() { "user root;" } else { "" };
+    folder.write(
+        "nginx.conf",
+        format!(
+            r#"
+daemon off; pid nginx.pid; error_log error.log; worker_processes 1; {user}
+events {{ worker_connections 4096; }}
+http {{
+    access_log off;
+    client_body_temp_path body; proxy_temp_path body; fastcgi_temp_path body;
+    uwsgi_temp_path body; scgi_temp_path body;
+    upstream origin {{ server 127.0.0.1:{origin} max_fails=0; keepalive 64; }}
+    server {{
+        listen 127.0.0.1:{plain} backlog=4096;
+        location / {{
+            proxy_pass http://origin;
+            proxy_http_version 1.1;
+            proxy_set_header Connection "";
+        }}
+    }}
+}}
+"#
+        ),
+    );
+    let prefix = folder.path().display().to_string();
+    let conf = folder.at("nginx.conf").display().to_string();
+    let errors = folder.at("error.log").display().to_string();
+    Real::start("nginx", folder, [plain, plain], &["-p", &prefix, "-c", &conf, "-e", &errors])
+}
+
 /// Apache. Its log says `method target version host status`.
 #[track_caller]
 pub(crate) fn apache() -> Real {
