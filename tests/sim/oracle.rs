@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
 
-use super::notes::{Asked, Came, Notes};
+use super::notes::{Asked, Came, Message, Notes};
 
 /// What each Config that was in force says.
 pub(crate) trait Files {
@@ -22,6 +22,7 @@ pub(crate) fn judge(notes: &Notes, files: &dyn Files) -> Vec<String> {
     crowds(notes, &mut wrong);
     arrivals(notes, files, &mut wrong);
     identities(notes, &mut wrong);
+    names(notes, &mut wrong);
     wrong
 }
 
@@ -171,6 +172,41 @@ fn identities(notes: &Notes, wrong: &mut Vec<String>) {
     }
 }
 
+/// Where servers know users, each answer is in the name of who asked: a client is nobody until its
+/// log-in was answered, and itself from then on, at each pool.
+fn names(notes: &Notes, wrong: &mut Vec<String>) {
+    let mut known: BTreeMap<(u32, char), u32> = BTreeMap::new();
+    for got in &notes.got {
+        let (Some(asked), Some(named)) = (notes.asked.get(&got.id), got.user) else { continue };
+        let name = known.entry((asked.client, asked.pool)).or_default();
+        let status = match asked.message {
+            Some(Message::First) => {
+                *name = 0;
+                401
+            }
+            Some(Message::Third | Message::Ticket) => {
+                *name = asked.user;
+                200
+            }
+            // Whoever is nobody may be asked to log in.
+            None if *name == 0 => got.status,
+            None => 200,
+        };
+        if named != *name {
+            wrong.push(format!(
+                "{} of user {name}, by client {}, was answered in the name of {named}",
+                got.id, asked.client
+            ));
+        }
+        if got.status != status {
+            wrong.push(format!(
+                "{} of user {name} was answered by {}, not {status}",
+                got.id, got.status
+            ));
+        }
+    }
+}
+
 /// No more clients of an address are let in than may, and no fewer.
 fn crowds(notes: &Notes, wrong: &mut Vec<String>) {
     let Some(most) = notes.per_address_max else { return };
@@ -261,7 +297,22 @@ mod tests {
                     let repeatable = !special.contains('p') && !special.contains('l');
                     let login = special.contains('l');
                     let refusal = special.contains('r').then_some(431);
-                    let asked = Asked { client, pool: 'a', repeatable, login, refusal, at };
+                    let message = match special.chars().next() {
+                        Some('f') => Some(Message::First),
+                        Some('t') => Some(Message::Third),
+                        Some('k') => Some(Message::Ticket),
+                        _ => None,
+                    };
+                    let asked = Asked {
+                        client,
+                        pool: 'a',
+                        repeatable,
+                        login,
+                        user: client,
+                        message,
+                        refusal,
+                        at,
+                    };
                     notes.asked.insert(id, asked);
                 }
                 "came" => {
@@ -275,7 +326,12 @@ mod tests {
                     let client = if special.contains('x') { 99 } else { client };
                     let status = if special.contains('f') { 404 } else { 200 };
                     let wire = client;
-                    notes.got.push(Got { id, client, wire, status, connection, whole: true, at });
+                    // The name of users 1 to 9 is a letter.
+                    let name = special.chars().find(|c| ('n'..='w').contains(c));
+                    let user = name.map(|name| name as u32 - 'n' as u32);
+                    let status = if special.contains('c') { 401 } else { status };
+                    let whole = true;
+                    notes.got.push(Got { id, client, wire, status, connection, user, whole, at });
                 }
             }
         }
@@ -309,6 +365,25 @@ mod tests {
         check("ask11 came11.1 came11.2", "from a used connection to a fresh one");
         check("ask10 came10.1 ask11p came11.1 came11.2", "must not be repeated");
         check("ask10 came10.1 ask11 came11.1 came11.2 came11.3", "more than twice");
+    }
+
+    /// `n` is nobody, `o` the user of client 1, `p` that of client 2.
+    #[test]
+    fn in_whose_name() {
+        let log_in = "ask11f came11.1 got11.1cn ask12t came12.1 got12.1o";
+        check(log_in, "");
+        check("ask11 came11.1 got11.1n ask12k came12.1 got12.1o ask13 came13.1 got13.1o", "");
+        check("ask11 came11.1 got11.1cn", "");
+        check(
+            "ask11 came11.1 got11.1p",
+            "11 of user 0, by client 1, was answered in the name of 2",
+        );
+        check(&format!("{log_in} ask13 came13.1 got13.1p"), "in the name of 2");
+        check(&format!("{log_in} ask13 came13.1 got13.1n"), "in the name of 0");
+        check(&format!("{log_in} ask13 came13.1 got13.1co"), "was answered by 401");
+        check(&format!("{log_in} ask21 came21.2 got21.2o"), "in the name of 1");
+        check("ask11f came11.1 got11.1cn ask12t came12.1 got12.1cn", "by 401, not 200");
+        check("ask11f came11.1 got11.1n", "by 200, not 401");
     }
 
     #[test]
