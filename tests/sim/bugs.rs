@@ -118,6 +118,13 @@ const BUGS: &[Bug] = &[
         "fresh",
     ),
     bug(
+        "a client's own connection is forgotten",
+        "crossing",
+        "src/proxy/obtain.rs",
+        "client.pins.iter().position(fits)",
+        "None",
+    ),
+    bug(
         "half a request is followed by another",
         "early",
         "src/exchange/settle.rs",

@@ -122,8 +122,8 @@ fn right_server(notes: &Notes, asked: &Asked, came: &Came, files: &dyn Files) ->
 fn identities(notes: &Notes, wrong: &mut Vec<String>) {
     // Whose each connection is from when on.
     let mut owners: BTreeMap<u32, u32> = BTreeMap::new();
-    // And which one is whose, by pool.
-    let mut owned: BTreeMap<(u32, char), (u32, bool)> = BTreeMap::new();
+    // And which one is whose, by pool: its number, whether a log-in was shown, and since when.
+    let mut owned: BTreeMap<(u32, char), (u32, bool, u64)> = BTreeMap::new();
     let mut carried: BTreeSet<u32> = BTreeSet::new();
     for came in &notes.came {
         let Some(asked) = notes.asked.get(&came.id) else { continue };
@@ -138,10 +138,12 @@ fn identities(notes: &Notes, wrong: &mut Vec<String>) {
         }
         // Where a log-in was only asked for, nothing is lost with the connection; where one was shown,
         // the client has to go with it.
-        let gone = |own: &u32| notes.let_go.get(own).is_some_and(|at| *at <= came.at);
-        if let Some((own, shown)) = owned.get(&(asked.client, asked.pool))
+        let gone = |own: &u32, by: u64| notes.let_go.get(own).is_some_and(|at| *at <= by);
+        // A server may be slow to read what came on a broken connection before.
+        if let Some((own, shown, since)) = owned.get(&(asked.client, asked.pool))
             && *own != connection
-            && (*shown || !gone(own))
+            && (*shown || !gone(own, came.at))
+            && !gone(&connection, *since)
         {
             wrong.push(format!(
                 "{} of client {} came on connection {connection}, but that is logged in on {own}",
@@ -166,8 +168,9 @@ fn identities(notes: &Notes, wrong: &mut Vec<String>) {
                 .iter()
                 .any(|got| got.id == came.id && got.whole && got.connection == Some(connection));
         if lasts && owners.contains_key(&connection) {
-            let shown = came.login || owned.values().any(|own| *own == (connection, true));
-            owned.insert((asked.client, asked.pool), (connection, shown));
+            let shown =
+                came.login || owned.values().any(|own| (own.0, own.1) == (connection, true));
+            owned.insert((asked.client, asked.pool), (connection, shown, came.at));
         }
     }
 }
@@ -175,18 +178,28 @@ fn identities(notes: &Notes, wrong: &mut Vec<String>) {
 /// Where servers know users, each answer is in the name of who asked: a client is nobody until its
 /// log-in was answered, and itself from then on, at each pool.
 fn names(notes: &Notes, wrong: &mut Vec<String>) {
-    let mut known: BTreeMap<(u32, char), u32> = BTreeMap::new();
+    // Whom each is known as, and whether it has begun to log in.
+    let mut known: BTreeMap<(u32, char), (u32, bool)> = BTreeMap::new();
     for got in &notes.got {
         let (Some(asked), Some(named)) = (notes.asked.get(&got.id), got.user) else { continue };
-        let name = known.entry((asked.client, asked.pool)).or_default();
+        let (name, begun) = known.entry((asked.client, asked.pool)).or_default();
+        let begun = match asked.message {
+            None => *begun,
+            message => std::mem::replace(begun, message == Some(Message::First)),
+        };
         let status = match asked.message {
-            Some(Message::First) => {
-                *name = 0;
-                401
-            }
-            Some(Message::Third | Message::Ticket) => {
+            Some(Message::Third) if begun => {
                 *name = asked.user;
                 200
+            }
+            Some(Message::Ticket) => {
+                *name = asked.user;
+                200
+            }
+            // The proxy may have refused the first message.
+            Some(Message::First | Message::Third) => {
+                *name = 0;
+                401
             }
             // Whoever is nobody may be asked to log in.
             None if *name == 0 => got.status,
@@ -384,6 +397,7 @@ mod tests {
         check(&format!("{log_in} ask21 came21.2 got21.2o"), "in the name of 1");
         check("ask11f came11.1 got11.1cn ask12t came12.1 got12.1cn", "by 401, not 200");
         check("ask11f came11.1 got11.1n", "by 200, not 401");
+        check("ask12t came12.1 got12.1cn", "");
     }
 
     #[test]
