@@ -34,6 +34,7 @@ mod manual;
 mod metrics;
 mod names;
 mod namespaces;
+mod ntlm;
 mod pages;
 mod patience;
 mod pools;

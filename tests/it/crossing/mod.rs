@@ -133,6 +133,7 @@ fn expect_everything(seen: &Seen, reloads: usize, requests: usize) {
         ("tickets", of(&seen.tickets), requests / 200),
         ("credential first", of(&seen.credential_first), requests / 100),
         ("abandoned", of(&seen.abandoned), requests / 1000),
+        ("greetings", of(&seen.greetings), requests / 1000),
         ("resets", of(&seen.resets), requests / 200),
         ("lost", of(&seen.lost), 3),
     ];

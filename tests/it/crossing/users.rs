@@ -1,6 +1,7 @@
 //! The clients: users who log in on their connections in every way that Windows clients have, and
 //! others beside them. Each knows whom the server has to take it for.
 
+use std::io::Write;
 use std::net::TcpStream;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
@@ -26,6 +27,8 @@ pub(super) struct Seen {
     pub(super) tickets: AtomicUsize,
     pub(super) credential_first: AtomicUsize,
     pub(super) abandoned: AtomicUsize,
+    /// TLS handshakes that were left in the middle.
+    pub(super) greetings: AtomicUsize,
     pub(super) resets: AtomicUsize,
     pub(super) lost: AtomicUsize,
     pub(super) own: AtomicUsize,
@@ -82,7 +85,14 @@ impl Somebody<'_> {
 
     fn connect(&mut self) -> Option<Wire> {
         let secure = self.target.secure.filter(|_| self.dice.one_in(8));
-        let socket = TcpStream::connect(("127.0.0.1", secure.unwrap_or(self.target.plain))).ok()?;
+        let port = secure.unwrap_or(self.target.plain);
+        let mut socket = TcpStream::connect(("127.0.0.1", port)).ok()?;
+        if secure.is_some() && self.dice.one_in(4) {
+            // The beginning of a greeting, and then nothing more.
+            socket.write_all(&[22, 3, 1, 2, 0, 1]).ok()?;
+            count(&self.seen.greetings);
+            return None;
+        }
         match secure {
             Some(_) => Wire::try_secure(socket, trusting(), "a.test").ok(),
             None => Some(Wire::plain(socket)),

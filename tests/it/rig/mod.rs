@@ -23,6 +23,6 @@ pub(crate) use load::{Shot, load, median};
 pub(crate) use named::{named, named_at};
 pub(crate) use origin::Origin;
 pub(crate) use program::{Outcome, begin_with_input, curl, run};
-pub(crate) use real::{Real, apache, nginx, nginx_in_front};
+pub(crate) use real::{Real, apache, apache_ntlm, nginx, nginx_in_front};
 pub(crate) use time::{LIMIT, SOON, expect_within, now, until, until_moment};
 pub(crate) use wire::{End, Wire};
