@@ -30,7 +30,7 @@
 //! send       http/write.rs      kept lines copied in runs; head and first body bytes in one send
 //! relay up   proxy/upload.rs    pieces as they come; then a watch whether the client leaves
 //! answer     proxy/answer.rs    1xx passed on, 101 becomes proxy/tunnel.rs, else relay down
-//! settle     exchange/settle.rs reuse, pin or close
+//! settle     exchange/pin.rs    reuse, pin or close
 //! record     observe/record.rs  one line per exchange, written by another thread
 //! ```
 //!
@@ -90,7 +90,7 @@
 //!   calls that never wait. Measured as cheap, and a wait can be given up without losing a byte.
 //! * No lock, name resolution, file or formatting on a request's way.
 //! * No repair of ambiguous messages: they are refused.
-//! * No way back from a [pinned](exchange::Settled::Pin) connection to one that anybody may use.
+//! * No way back from a [pinned](exchange::OwnSettled) connection to one that anybody may use.
 //! * No clock reading outside `net/clock.rs`, no name of the runtime outside `net/uring.rs`, no
 //!   unsafe code outside `net/sys.rs` and `bench/ring.rs`.
 

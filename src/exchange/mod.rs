@@ -2,7 +2,9 @@
 
 mod explain;
 mod failure;
+mod pin;
 mod settle;
 
 pub use failure::{ClientFault, Failure, ProxyFault, UpstreamFault};
-pub use settle::{Ending, RETRY_WITHIN, Sent, Settled, may_retry, may_send_elsewhere, settle};
+pub use pin::{OwnSettled, Settled, Wanted, settle, settle_own, wanted};
+pub use settle::{Ending, RETRY_WITHIN, Sent, may_retry, may_send_elsewhere};

@@ -1,8 +1,8 @@
-//! What becomes of the two connections after an exchange, and what may be tried again.
+//! Whether an upstream connection can be used after an exchange, and what may be tried again.
 
 use std::time::Duration;
 
-use crate::http::{Credential, Framing, Method, RequestFacts, ResponseFacts};
+use crate::http::{Framing, Method, RequestFacts, ResponseFacts};
 
 use super::UpstreamFault;
 
@@ -16,7 +16,7 @@ pub struct Sent {
     /// The upstream connection had served before.
     pub reused: bool,
     /// It belongs to this client alone.
-    pub pinned: bool,
+    pub owned: bool,
     /// How long ago the request was written.
     pub ago: Duration,
 }
@@ -27,9 +27,8 @@ pub struct Sent {
 pub fn may_retry(request: &RequestFacts, sent: Sent) -> bool {
     matches!(request.method, Method::Get | Method::Head)
         && matches!(request.framing, Framing::None | Framing::Length(0))
-        && request.credential != Credential::Connection
         && sent.reused
-        && !sent.pinned
+        && !sent.owned
         && sent.ago < RETRY_WITHIN
 }
 
@@ -58,32 +57,14 @@ pub struct Ending {
     pub request_whole: bool,
     /// The server sent nothing behind its answer.
     pub nothing_extra: bool,
-    /// The connection is this client's already.
-    pub pinned: bool,
 }
 
-/// What becomes of the upstream connection.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Settled {
-    /// Anybody may use it next.
-    Reuse,
-    /// It stays with this client connection.
-    Pin,
-    /// It ends.
-    Close,
-}
-
-/// The truth table of reuse. Whoever has shown a credential for the connection, or was challenged
-/// for one, owns it alone until either side closes.
-#[must_use]
-pub fn settle(request: &RequestFacts, answer: &ResponseFacts, ending: Ending) -> Settled {
-    let owned = ending.pinned || answer.challenge || request.credential == Credential::Connection;
-    let ended_by_close = answer.framing == Framing::UntilClose;
-    if !answer.keep_alive || ended_by_close || !ending.request_whole || !ending.nothing_extra {
-        Settled::Close
-    } else if owned {
-        Settled::Pin
-    } else {
-        Settled::Reuse
+impl Ending {
+    /// Whether another request may be sent on the upstream connection.
+    pub(super) fn connection_lasts(self, answer: &ResponseFacts) -> bool {
+        answer.keep_alive
+            && answer.framing != Framing::UntilClose
+            && self.request_whole
+            && self.nothing_extra
     }
 }

@@ -11,9 +11,10 @@ use std::task::Poll;
 use std::time::Duration;
 
 use crate::exchange::{
-    ClientFault, Ending, Failure, Sent, Settled, UpstreamFault, may_retry, settle,
+    ClientFault, Ending, Failure, OwnSettled, Sent, Settled, UpstreamFault, may_retry, settle,
+    settle_own,
 };
-use crate::http::{Credential, Framing, RequestFacts};
+use crate::http::{Framing, RequestFacts};
 use crate::net::{Block, Machine, Moment, Socket};
 use crate::observe::Text;
 use crate::pool::settings::Timeouts;
@@ -22,7 +23,7 @@ use super::alarm::{Alarm, Which};
 use super::answer::{Answered, NoAnswer, answer};
 use super::client::{After, Client};
 use super::judge::Plan;
-use super::obtain::{Lease, Pin, give_back, obtain, take_pin};
+use super::obtain::{Held, Lease, Pin, give_back, hold};
 use super::own::tell_failure;
 use super::pace::Pace;
 use super::stream::Stream;
@@ -104,15 +105,15 @@ pub(super) fn forward<M: Machine>(
         client.client_idle = plan.timeouts().client_idle;
         let mut fresh = false;
         loop {
-            let (lease, pinned) = match take_lease(client, &mut plan, fresh).await {
+            let held = match hold(client, &mut plan, fresh).await {
                 Ok(taken) => taken,
                 Err(Failure::Upstream(UpstreamFault::PinLost)) => {
                     return end_silently(client, plan, UpstreamFault::PinLost);
                 }
                 Err(failure) => return refuse(client, plan, failure).await,
             };
-            plan.record.reused = lease.reused;
-            let (attempt, progress) = attempt(client, &mut plan, &lease, pinned).await;
+            plan.record.reused = held.lease().reused;
+            let (attempt, progress) = attempt(client, &mut plan, &held).await;
             note_progress(&mut plan, &progress);
             if let Some(log_in) = &mut plan.log_in {
                 let load = &lease.busy.server().load;
@@ -121,38 +122,25 @@ pub(super) fn forward<M: Machine>(
             match attempt {
                 Attempt::Again => fresh = true,
                 Attempt::Failed(failure) => {
-                    return fail(client, plan, (lease, pinned), failure, &progress).await;
+                    return fail(client, plan, held, failure, &progress).await;
                 }
                 Attempt::Answered(answered) if answered.tunnel.is_some() => {
-                    return switch(client, plan, lease, answered).await;
+                    return switch(client, plan, held, answered).await;
                 }
                 Attempt::Answered(answered) => {
-                    return finish(client, plan, (lease, pinned), answered, &progress).await;
+                    return finish(client, plan, held, answered, &progress).await;
                 }
             }
         }
     }
 }
 
-/// The client's own upstream connection, if it has one at this pool; else any.
-async fn take_lease<M: Machine>(
-    client: &mut Client<M>,
-    plan: &mut Plan,
-    fresh: bool,
-) -> Result<(Lease<M::Socket>, bool), Failure> {
-    match take_pin(client, plan).await {
-        Some(Ok(lease)) => Ok((lease, true)),
-        Some(Err(fault)) => Err(Failure::Upstream(fault)),
-        None => Ok((obtain(client, plan, fresh).await?, false)),
-    }
-}
-
 async fn attempt<M: Machine>(
     client: &mut Client<M>,
     plan: &mut Plan,
-    lease: &Lease<M::Socket>,
-    pinned: bool,
+    held: &Held<M::Socket>,
 ) -> (Attempt, Progress) {
+    let (lease, owned) = (held.lease(), held.is_own());
     let mut inbox = client.inbox.take();
     let sent_early = inbox.as_ref().is_some_and(|inbox| !inbox.is_empty());
     // To the tick, which is exact enough for what may be tried again.
@@ -160,7 +148,7 @@ async fn attempt<M: Machine>(
     lease.stream.hush();
     // What was set for connecting is not for the request.
     client.alarm.clear(Which::Upstream);
-    let sent = |ago| Sent { reused: lease.reused, pinned, ago };
+    let sent = |ago| Sent { reused: lease.reused, owned, ago };
     let client_rate_min = plan.view.config.limits.client_rate_min;
     let exchange = Exchange {
         worker: &client.worker,
@@ -170,7 +158,7 @@ async fn attempt<M: Machine>(
         timeouts: &plan.view.config.table.terms(plan.terms).timeouts,
         request: plan.request,
         body_bytes_max: plan.body_bytes_max,
-        owned: pinned || plan.request.credential == Credential::Connection,
+        owned,
         repeatable: may_retry(&plan.request, sent(Duration::ZERO)),
         sent_early: sent_early && plan.request.upgrade_websocket,
         progress: Progress::default(),
@@ -291,45 +279,58 @@ fn note_progress(plan: &mut Plan, progress: &Progress) {
 async fn finish<M: Machine>(
     client: &mut Client<M>,
     plan: Plan,
-    (lease, pinned): (Lease<M::Socket>, bool),
+    held: Held<M::Socket>,
     answered: Answered,
     progress: &Progress,
 ) -> After {
     let request_whole = progress.request_whole.get();
+    let stream = &held.lease().stream;
     // What the server says while a slow client takes its answer would seem to answer the next
     // request. Where nobody was waited for there was no time for it.
-    let spoke_since = || progress.waited.get() && lease.stream.socket().has_news();
-    let nothing_extra = answered.nothing_extra && !lease.stream.holds_bytes() && !spoke_since();
-    let ending = Ending { request_whole, nothing_extra, pinned };
+    let spoke_since = || progress.waited.get() && stream.socket().has_news();
+    let nothing_extra = answered.nothing_extra && !stream.holds_bytes() && !spoke_since();
+    let ending = Ending { request_whole, nothing_extra };
     let keep = answered.keep_client && request_whole;
-    let keep = match settle(&plan.request, &answered.facts, ending) {
-        Settled::Reuse => {
-            give_back(client, &plan, lease).await;
-            keep
-        }
-        Settled::Pin if keep && client.pins.len() < PINS_MAX => {
-            if !pinned {
-                client.worker.counters.pins.add(1);
+    let keep = match held {
+        Held::Shared(lease) => match settle(&answered.facts, ending) {
+            Settled::Reuse => {
+                give_back(client, &plan, lease).await;
+                keep
             }
-            client.pins.push(Pin::new(lease, &plan));
-            true
-        }
-        Settled::Pin => false,
-        // Whoever was logged in on it is so no more, and has to notice.
-        Settled::Close => keep && !pinned && plan.request.credential != Credential::Connection,
+            Settled::Pin => keep && tie(client, &plan, Held::Shared(lease)),
+            Settled::Close => keep,
+        },
+        own @ Held::Own(_) => match settle_own(&answered.facts, ending) {
+            OwnSettled::Pin => keep && tie(client, &plan, own),
+            OwnSettled::Close => false,
+        },
     };
     client.close_record(plan.record, plan.begun);
     if keep { After::Next } else { After::Linger }
 }
 
+/// Keeps a connection for this client alone; false if it has too many, and has to begin anew.
+fn tie<M: Machine>(client: &mut Client<M>, plan: &Plan, held: Held<M::Socket>) -> bool {
+    if client.pins.len() >= PINS_MAX {
+        return false;
+    }
+    let (pin, is_new) = Pin::new(held, plan);
+    if is_new {
+        client.worker.counters.pins.add(1);
+    }
+    client.pins.push(pin);
+    true
+}
+
 async fn switch<M: Machine>(
     client: &mut Client<M>,
     mut plan: Plan,
-    lease: Lease<M::Socket>,
+    held: Held<M::Socket>,
     answered: Answered,
 ) -> After {
     // Boxed: few become a tunnel, and all would be as large.
-    let carrying = Box::pin(tunnel(client, &lease.stream, answered.tunnel, plan.timeouts()));
+    let stream = &held.lease().stream;
+    let carrying = Box::pin(tunnel(client, stream, answered.tunnel, plan.timeouts()));
     let carried = carrying.await;
     plan.record.bytes_in += carried.up;
     plan.record.bytes_out += carried.down;
@@ -341,16 +342,18 @@ async fn switch<M: Machine>(
 async fn fail<M: Machine>(
     client: &mut Client<M>,
     plan: Plan,
-    (lease, pinned): (Lease<M::Socket>, bool),
+    held: Held<M::Socket>,
     failure: Failure,
     progress: &Progress,
 ) -> After {
+    let owned = held.is_own();
     // What was sent may be half a request: the connection must not carry another.
-    drop(lease);
+    drop(held);
     let left = matches!(failure, Failure::Client(ClientFault::Left | ClientFault::SlowReader));
     let lost = failure == Failure::Upstream(UpstreamFault::PinLost);
     if !progress.answer_begun.get() && !left && !lost {
-        let keep = progress.request_whole.get() && !pinned;
+        // A log-in that has got an answer of ours has to begin on another connection.
+        let keep = progress.request_whole.get() && !owned;
         return refuse_with(client, plan, failure, keep).await;
     }
     let mut record = plan.record;

@@ -5,8 +5,7 @@ use std::io;
 use std::task::Poll;
 use std::time::Duration;
 
-use crate::exchange::{Failure, ProxyFault, UpstreamFault, may_send_elsewhere};
-use crate::http::Credential;
+use crate::exchange::{Failure, ProxyFault, UpstreamFault, Wanted, may_send_elsewhere, wanted};
 use crate::net::{Machine, Moment, Socket};
 use crate::observe::{Record, Text};
 use crate::pool::health::{Evidence, Policy, Standing, Trouble};
@@ -31,8 +30,50 @@ pub(super) struct Lease<S> {
     pub(super) stream: Stream<S>,
     pub(super) reused: bool,
     pub(super) busy: Busy,
+}
+
+/// A lease of a connection that is one client's own: nothing gives it back.
+pub(super) struct OwnLease<S> {
+    lease: Lease<S>,
     /// It was a [`Pin`] before this exchange.
     tie: Option<Tie>,
+}
+
+/// What an exchange travels on.
+pub(super) enum Held<S> {
+    Shared(Lease<S>),
+    Own(OwnLease<S>),
+}
+
+impl<S> Held<S> {
+    pub(super) fn lease(&self) -> &Lease<S> {
+        match self {
+            Self::Shared(lease) | Self::Own(OwnLease { lease, .. }) => lease,
+        }
+    }
+
+    pub(super) fn is_own(&self) -> bool {
+        matches!(self, Self::Own(_))
+    }
+}
+
+/// The upstream connection for `plan`: the client's own, a fresh one, or any. A pin that has ended is
+/// a Failure.
+pub(super) async fn hold<M: Machine>(
+    client: &mut Client<M>,
+    plan: &mut Plan,
+    fresh: bool,
+) -> Result<Held<M::Socket>, Failure> {
+    let own = match wanted(find_pin(client, plan), plan.request.credential) {
+        Wanted::Pin(at) => {
+            let taken = take_pin(client, plan, at).await;
+            return taken.map(Held::Own).map_err(Failure::Upstream);
+        }
+        Wanted::Fresh => true,
+        Wanted::Any => false,
+    };
+    let lease = obtain(client, plan, fresh || own).await?;
+    Ok(if own { Held::Own(OwnLease { lease, tie: None }) } else { Held::Shared(lease) })
 }
 
 /// One exchange under way at a server.
@@ -106,7 +147,7 @@ impl Drop for Busy {
 
 /// Finds a connection for `plan`: an idle one unless `fresh` is wanted, else a new one; where a
 /// server cannot be reached, the next is tried.
-pub(super) async fn obtain<M: Machine>(
+async fn obtain<M: Machine>(
     client: &mut Client<M>,
     plan: &mut Plan,
     fresh: bool,
@@ -125,13 +166,12 @@ pub(super) async fn obtain<M: Machine>(
         };
         let busy = Busy::new(plan.view.clone(), plan.pool, server);
         note_server(&mut plan.record, &busy);
-        let may_share = !fresh && plan.request.credential != Credential::Connection;
-        if may_share && let Some(stream) = take_idle(client, plan, &busy).await {
+        if !fresh && let Some(stream) = take_idle(client, plan, &busy).await {
             client.worker.counters.reuses.add(1);
-            return Ok(Lease { stream, reused: true, busy, tie: None });
+            return Ok(Lease { stream, reused: true, busy });
         }
         match connect(client, plan, &busy).await {
-            Ok(stream) => return Ok(Lease { stream, reused: false, busy, tie: None }),
+            Ok(stream) => return Ok(Lease { stream, reused: false, busy }),
             Err(failure) => last = failure,
         }
         let fault = if let Failure::Upstream(fault) = last { Some(fault) } else { None };
@@ -216,7 +256,7 @@ async fn take_idle<M: Machine>(
     }
 }
 
-/// Lets go of a connection that anybody may use next.
+/// Lets go of a connection that anybody may use next. There is no such thing for an [`OwnLease`].
 pub(super) async fn give_back<M: Machine>(
     client: &Client<M>,
     plan: &Plan,
@@ -314,12 +354,17 @@ pub(super) struct Pin<S> {
 }
 
 impl<S> Pin<S> {
-    /// Ties a connection to its client.
-    pub(super) fn new(lease: Lease<S>, plan: &Plan) -> Self {
+    /// Ties a connection to its client until its next request, and whether it was not before.
+    pub(super) fn new(held: Held<S>, plan: &Plan) -> (Self, bool) {
+        let OwnLease { lease, tie } = match held {
+            Held::Own(own) => own,
+            Held::Shared(lease) => OwnLease { lease, tie: None },
+        };
         let host = own_host(plan, lease.busy.server());
-        let tie = lease.tie.unwrap_or_else(|| Tie::new(&lease.busy.server().load));
+        let is_new = tie.is_none();
+        let tie = tie.unwrap_or_else(|| Tie::new(&lease.busy.server().load));
         let Busy { ref view, pool, server, .. } = lease.busy;
-        Self { stream: lease.stream, view: view.clone(), pool, server, host, tie }
+        (Self { stream: lease.stream, view: view.clone(), pool, server, host, tie }, is_new)
     }
 
     /// How long the server can be relied on to keep it.
@@ -332,31 +377,39 @@ impl<S> Pin<S> {
     }
 }
 
-/// The client's own connection to the pool of `plan`, if it has one; a Failure if that has ended.
-pub(super) async fn take_pin<M: Machine>(
-    client: &mut Client<M>,
-    plan: &mut Plan,
-) -> Option<Result<Lease<M::Socket>, UpstreamFault>> {
+/// Where the client's own connection to the pool of `plan` is, if it has one.
+fn find_pin<M: Machine>(client: &Client<M>, plan: &Plan) -> Option<usize> {
+    if client.pins.is_empty() {
+        return None;
+    }
     let wanted = &plan.view.pool(plan.pool).settings.name;
     let host = without_port(plan.record.text(Text::Host));
     let fits = |pin: &Pin<_>| {
         let same = |pinned: &Vec<u8>| pinned.eq_ignore_ascii_case(host);
         pin.pool_name() == wanted && pin.host.as_ref().is_none_or(same)
     };
-    let at = client.pins.iter().position(fits)?;
+    client.pins.iter().position(fits)
+}
+
+/// Takes a client's own connection for its next request, if it still stands.
+async fn take_pin<M: Machine>(
+    client: &mut Client<M>,
+    plan: &mut Plan,
+    at: usize,
+) -> Result<OwnLease<M::Socket>, UpstreamFault> {
     let Pin { stream, view, pool, server, tie, .. } = client.pins.swap_remove(at);
     // A reload may have taken the server away, or changed how it is verified. An address that a name
     // does not have any more keeps those who are logged in there.
     let shelf = view.pool(pool).servers[server].shelf;
     let same = std::sync::Arc::ptr_eq(&view.config, &plan.view.config);
     if !same && !plan.view.pool(plan.pool).servers.iter().any(|server| server.shelf == shelf) {
-        return Some(Err(UpstreamFault::PinLost));
+        return Err(UpstreamFault::PinLost);
     }
     let quiet = poll_fn(|cx| Poll::Ready(stream.poll_readable(cx).is_pending())).await;
     if !quiet || stream.socket().has_news() {
-        return Some(Err(UpstreamFault::PinLost));
+        return Err(UpstreamFault::PinLost);
     }
     let busy = Busy::new(view, pool, server);
     note_server(&mut plan.record, &busy);
-    Some(Ok(Lease { stream, reused: true, busy, tie: Some(tie) }))
+    Ok(OwnLease { lease: Lease { stream, reused: true, busy }, tie: Some(tie) })
 }

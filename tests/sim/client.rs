@@ -8,7 +8,7 @@ use std::rc::Rc;
 use std::task::Poll;
 
 use super::network::LAG_MAX;
-use super::notes::{Asked, Got};
+use super::notes::{Asked, Got, Message};
 use super::wire::{
     First, Framing, Head, OF_ANSWER, OF_REQUEST, Stop, Wire, body_of, chunks, first, is_of,
 };
@@ -27,6 +27,9 @@ pub(crate) struct Ask {
     pub(crate) expects: bool,
     /// Shows a credential of the connection.
     pub(crate) login: bool,
+    /// Who asks, and by which message of a log-in.
+    pub(crate) user: u32,
+    pub(crate) message: Option<Message>,
     /// HTTP/1.0.
     pub(crate) old: bool,
     /// More bytes of fields.
@@ -46,6 +49,8 @@ impl Ask {
             body: None,
             expects: false,
             login: false,
+            user: 0,
+            message: None,
             old: false,
             padding: 0,
             must_succeed: false,
@@ -78,8 +83,13 @@ impl Ask {
         if self.expects {
             head += "Expect: 100-continue\r\n";
         }
-        if self.login {
-            head += "Authorization: NTLM TlRMTVNTUAABAAAA\r\n";
+        let user = self.user;
+        match self.message {
+            Some(Message::First) => head += &format!("Authorization: NTLM first.{user}\r\n"),
+            Some(Message::Third) => head += &format!("Authorization: NTLM third.{user}\r\n"),
+            Some(Message::Ticket) => head += &format!("Authorization: NTLM ticket.{user}\r\n"),
+            None if self.login => head += "Authorization: NTLM TlRMTVNTUAABAAAA\r\n",
+            None => {}
         }
         if self.padding > 0 {
             head += &format!("X-Padding: {}\r\n", "p".repeat(self.padding));
@@ -94,6 +104,8 @@ impl Ask {
             pool: self.pool,
             repeatable: self.is_repeatable(),
             login: self.login,
+            user: self.user,
+            message: self.message,
             refusal: self.refusal,
             at: world.now(),
         };
@@ -312,6 +324,7 @@ async fn answer(
         wire: wire.id(),
         status,
         connection: head.number("x-connection"),
+        user: head.number("x-user"),
         whole,
         at: world.now(),
     };

@@ -6,6 +6,7 @@
 
 mod bugs;
 mod client;
+mod crossing;
 #[path = "../hostile/dice.rs"]
 mod dice;
 mod machine;

@@ -3,6 +3,17 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
 
+/// What a credential of the connection is, where the servers know users.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Message {
+    /// Begins a log-in.
+    First,
+    /// Ends it, on the same connection.
+    Third,
+    /// A log-in in one message.
+    Ticket,
+}
+
 /// What a client asked for.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Asked {
@@ -14,6 +25,9 @@ pub(crate) struct Asked {
     pub(crate) repeatable: bool,
     /// It shows a credential of the connection.
     pub(crate) login: bool,
+    /// Who asks, and by which message of a log-in.
+    pub(crate) user: u32,
+    pub(crate) message: Option<Message>,
     /// What the proxy has to answer by itself, if anything.
     pub(crate) refusal: Option<u16>,
     pub(crate) at: u64,
@@ -41,6 +55,8 @@ pub(crate) struct Got {
     pub(crate) status: u16,
     /// The upstream connection that it says to come from; `None` for one of the proxy's own.
     pub(crate) connection: Option<u32>,
+    /// Whom the server took the asker for, if it knows users; 0: for nobody.
+    pub(crate) user: Option<u32>,
     /// It came to its end.
     pub(crate) whole: bool,
     pub(crate) at: u64,

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
 
-use super::notes::{Asked, Came, Notes};
+use super::notes::{Asked, Came, Message, Notes};
 
 /// What each Config that was in force says.
 pub(crate) trait Files {
@@ -22,6 +22,7 @@ pub(crate) fn judge(notes: &Notes, files: &dyn Files) -> Vec<String> {
     crowds(notes, &mut wrong);
     arrivals(notes, files, &mut wrong);
     identities(notes, &mut wrong);
+    names(notes, &mut wrong);
     wrong
 }
 
@@ -121,8 +122,8 @@ fn right_server(notes: &Notes, asked: &Asked, came: &Came, files: &dyn Files) ->
 fn identities(notes: &Notes, wrong: &mut Vec<String>) {
     // Whose each connection is from when on.
     let mut owners: BTreeMap<u32, u32> = BTreeMap::new();
-    // And which one is whose, by pool.
-    let mut owned: BTreeMap<(u32, char), (u32, bool)> = BTreeMap::new();
+    // And which one is whose, by pool: its number, whether a log-in was shown, and since when.
+    let mut owned: BTreeMap<(u32, char), (u32, bool, u64)> = BTreeMap::new();
     let mut carried: BTreeSet<u32> = BTreeSet::new();
     for came in &notes.came {
         let Some(asked) = notes.asked.get(&came.id) else { continue };
@@ -137,10 +138,12 @@ fn identities(notes: &Notes, wrong: &mut Vec<String>) {
         }
         // Where a log-in was only asked for, nothing is lost with the connection; where one was shown,
         // the client has to go with it.
-        let gone = |own: &u32| notes.let_go.get(own).is_some_and(|at| *at <= came.at);
-        if let Some((own, shown)) = owned.get(&(asked.client, asked.pool))
+        let gone = |own: &u32, by: u64| notes.let_go.get(own).is_some_and(|at| *at <= by);
+        // A server may be slow to read what came on a broken connection before.
+        if let Some((own, shown, since)) = owned.get(&(asked.client, asked.pool))
             && *own != connection
-            && (*shown || !gone(own))
+            && (*shown || !gone(own, came.at))
+            && !gone(&connection, *since)
         {
             wrong.push(format!(
                 "{} of client {} came on connection {connection}, but that is logged in on {own}",
@@ -165,8 +168,54 @@ fn identities(notes: &Notes, wrong: &mut Vec<String>) {
                 .iter()
                 .any(|got| got.id == came.id && got.whole && got.connection == Some(connection));
         if lasts && owners.contains_key(&connection) {
-            let shown = came.login || owned.values().any(|own| *own == (connection, true));
-            owned.insert((asked.client, asked.pool), (connection, shown));
+            let shown =
+                came.login || owned.values().any(|own| (own.0, own.1) == (connection, true));
+            owned.insert((asked.client, asked.pool), (connection, shown, came.at));
+        }
+    }
+}
+
+/// Where servers know users, each answer is in the name of who asked: a client is nobody until its
+/// log-in was answered, and itself from then on, at each pool.
+fn names(notes: &Notes, wrong: &mut Vec<String>) {
+    // Whom each is known as, and whether it has begun to log in.
+    let mut known: BTreeMap<(u32, char), (u32, bool)> = BTreeMap::new();
+    for got in &notes.got {
+        let (Some(asked), Some(named)) = (notes.asked.get(&got.id), got.user) else { continue };
+        let (name, begun) = known.entry((asked.client, asked.pool)).or_default();
+        let begun = match asked.message {
+            None => *begun,
+            message => std::mem::replace(begun, message == Some(Message::First)),
+        };
+        let status = match asked.message {
+            Some(Message::Third) if begun => {
+                *name = asked.user;
+                200
+            }
+            Some(Message::Ticket) => {
+                *name = asked.user;
+                200
+            }
+            // The proxy may have refused the first message.
+            Some(Message::First | Message::Third) => {
+                *name = 0;
+                401
+            }
+            // Whoever is nobody may be asked to log in.
+            None if *name == 0 => got.status,
+            None => 200,
+        };
+        if named != *name {
+            wrong.push(format!(
+                "{} of user {name}, by client {}, was answered in the name of {named}",
+                got.id, asked.client
+            ));
+        }
+        if got.status != status {
+            wrong.push(format!(
+                "{} of user {name} was answered by {}, not {status}",
+                got.id, got.status
+            ));
         }
     }
 }
@@ -261,7 +310,22 @@ mod tests {
                     let repeatable = !special.contains('p') && !special.contains('l');
                     let login = special.contains('l');
                     let refusal = special.contains('r').then_some(431);
-                    let asked = Asked { client, pool: 'a', repeatable, login, refusal, at };
+                    let message = match special.chars().next() {
+                        Some('f') => Some(Message::First),
+                        Some('t') => Some(Message::Third),
+                        Some('k') => Some(Message::Ticket),
+                        _ => None,
+                    };
+                    let asked = Asked {
+                        client,
+                        pool: 'a',
+                        repeatable,
+                        login,
+                        user: client,
+                        message,
+                        refusal,
+                        at,
+                    };
                     notes.asked.insert(id, asked);
                 }
                 "came" => {
@@ -275,7 +339,12 @@ mod tests {
                     let client = if special.contains('x') { 99 } else { client };
                     let status = if special.contains('f') { 404 } else { 200 };
                     let wire = client;
-                    notes.got.push(Got { id, client, wire, status, connection, whole: true, at });
+                    // The name of users 1 to 9 is a letter.
+                    let name = special.chars().find(|c| ('n'..='w').contains(c));
+                    let user = name.map(|name| name as u32 - 'n' as u32);
+                    let status = if special.contains('c') { 401 } else { status };
+                    let whole = true;
+                    notes.got.push(Got { id, client, wire, status, connection, user, whole, at });
                 }
             }
         }
@@ -309,6 +378,26 @@ mod tests {
         check("ask11 came11.1 came11.2", "from a used connection to a fresh one");
         check("ask10 came10.1 ask11p came11.1 came11.2", "must not be repeated");
         check("ask10 came10.1 ask11 came11.1 came11.2 came11.3", "more than twice");
+    }
+
+    /// `n` is nobody, `o` the user of client 1, `p` that of client 2.
+    #[test]
+    fn in_whose_name() {
+        let log_in = "ask11f came11.1 got11.1cn ask12t came12.1 got12.1o";
+        check(log_in, "");
+        check("ask11 came11.1 got11.1n ask12k came12.1 got12.1o ask13 came13.1 got13.1o", "");
+        check("ask11 came11.1 got11.1cn", "");
+        check(
+            "ask11 came11.1 got11.1p",
+            "11 of user 0, by client 1, was answered in the name of 2",
+        );
+        check(&format!("{log_in} ask13 came13.1 got13.1p"), "in the name of 2");
+        check(&format!("{log_in} ask13 came13.1 got13.1n"), "in the name of 0");
+        check(&format!("{log_in} ask13 came13.1 got13.1co"), "was answered by 401");
+        check(&format!("{log_in} ask21 came21.2 got21.2o"), "in the name of 1");
+        check("ask11f came11.1 got11.1cn ask12t came12.1 got12.1cn", "by 401, not 200");
+        check("ask11f came11.1 got11.1n", "by 200, not 401");
+        check("ask12t came12.1 got12.1cn", "");
     }
 
     #[test]

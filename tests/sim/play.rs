@@ -86,6 +86,11 @@ fn logins() {
 }
 
 #[test]
+fn crossing() {
+    play("crossing");
+}
+
+#[test]
 fn tunnels() {
     play("tunnels");
 }
@@ -137,6 +142,11 @@ fn a_lost_byte_is_found() {
 #[test]
 fn a_connection_of_two_is_found() {
     finds(Plant::SharedConnection, "keep_alive");
+}
+
+#[test]
+fn a_connection_of_two_users_is_found() {
+    finds(Plant::SharedConnection, "crossing");
 }
 
 #[test]

@@ -7,7 +7,7 @@ use super::network::{Arrival, Weather};
 use super::server::Temper;
 use super::stage::{Scenario, Stage};
 use super::world::{MS, World};
-use super::{patience, tunnels};
+use super::{crossing, patience, tunnels};
 
 /// Two pools of two servers each.
 pub(crate) const FILE: &str = r#"
@@ -143,8 +143,8 @@ fn storms(stage: &Stage) {
         unasked: 4,
         interim: 8,
         until_close: 10,
-        challenges: 0,
         thinks: 300 * MS,
+        ..Temper::default()
     };
     stage.open_servers(temper, bad_gate(stage));
     let taste = Taste { pools: &['a', 'b'], groups_max: 5, bodies: 3, pipelines: 4 };
@@ -395,6 +395,15 @@ pub(crate) const ALL: &[Scenario] = &[
         play: logins,
         sees: &["answered", "challenged", "died idle", "on a pin"],
         seconds_max: 600,
+    },
+    Scenario {
+        name: "crossing",
+        weather: crossing::WEATHER,
+        files: &[FILE, REFUSING, MOVED],
+        own_answers: &[404, 502, 503, 504],
+        play: crossing::play,
+        sees: crossing::SEES,
+        seconds_max: 3600,
     },
     Scenario {
         name: "tunnels",

@@ -37,6 +37,8 @@ pub(crate) struct Temper {
     pub(crate) until_close: usize,
     /// Asks for a log-in of the connection from those who have shown none.
     pub(crate) challenges: usize,
+    /// Knows users by the connection, and says in every answer whom it takes the asker for.
+    pub(crate) ties: bool,
     /// The longest time that it thinks.
     pub(crate) thinks: u64,
 }
@@ -48,6 +50,10 @@ struct Seat {
     temper: Temper,
     wire: Wire,
     logged_in: bool,
+    /// Whom the connection is logged in as; 0: nobody.
+    user: u32,
+    /// Who has sent the first message of a log-in.
+    begun: Option<u32>,
     /// Requests so far.
     served: u32,
 }
@@ -78,6 +84,8 @@ struct Request {
     framing: Option<Framing>,
     length: usize,
     login: bool,
+    /// The message of a log-in, and whose it is.
+    message: Option<(String, u32)>,
     upgrade: bool,
 }
 
@@ -88,13 +96,16 @@ fn read_request(head: &Head) -> Option<Request> {
     let (root, pool, id) = (parts.next()?, parts.next()?, parts.next()?);
     let proper = version == "HTTP/1.1" && root.is_empty() && pool.len() == 1;
     proper.then_some(())?;
-    let login = head.field("authorization").is_some_and(|value| value.starts_with("NTLM "));
+    let token = head.field("authorization").and_then(|value| value.strip_prefix("NTLM "));
+    let message = token.and_then(|token| token.split_once('.'));
+    let message = message.and_then(|(word, user)| Some((word.to_owned(), user.parse().ok()?)));
     Some(Request {
         id: id.parse().ok()?,
         head: method == "HEAD",
         framing: head.framing(),
         length: head.number("x-length").unwrap_or(0),
-        login,
+        login: token.is_some(),
+        message,
         upgrade: head.field("upgrade") == Some("websocket"),
     })
 }
@@ -107,7 +118,8 @@ pub(crate) async fn serve(
     temper: Temper,
 ) {
     let wire = Wire::new(&world, socket);
-    let mut seat = Seat { world, address, temper, wire, logged_in: false, served: 0 };
+    let mut seat =
+        Seat { world, address, temper, wire, logged_in: false, user: 0, begun: None, served: 0 };
     loop {
         if seat.served > 0 && seat.is_one_in(temper.dies_idle) {
             let after = seat.world.up_to(seat.world.pick(&[1, 3 * MS, 300 * MS]));
@@ -229,6 +241,23 @@ async fn take_body(seat: &mut Seat, request: &Request) -> bool {
     whole
 }
 
+/// What a message of a log-in does to the connection; whether another one has to follow.
+fn log_in(seat: &mut Seat, request: &Request) -> bool {
+    let Some((word, user)) = &request.message else { return false };
+    let begun = seat.begun.take();
+    match word.as_str() {
+        "ticket" => seat.user = *user,
+        "third" if begun == Some(*user) => seat.user = *user,
+        _ => {
+            seat.user = 0;
+            seat.begun = Some(*user).filter(|_| word == "first");
+            return true;
+        }
+    }
+    seat.world.notes.borrow_mut().see("logged in");
+    false
+}
+
 /// The bytes of an answer, as far as they are to be sent; and whether the connection goes on.
 fn answer_text(seat: &mut Seat, request: &Request, last: bool) -> (Vec<u8>, bool) {
     let world = Rc::clone(&seat.world);
@@ -243,16 +272,20 @@ fn answer_text(seat: &mut Seat, request: &Request, last: bool) -> (Vec<u8>, bool
         world.notes.borrow_mut().see("challenged");
     }
     seat.logged_in |= challenges || request.login;
+    let begins = log_in(seat, request);
     let length = world.body_length();
     let until_close = !request.head && seat.is_one_in(seat.temper.until_close);
     let closes = last || until_close || seat.is_one_in(seat.temper.last);
     let chunked = !until_close && world.one_in(2);
     let mut head = format!(
         "HTTP/1.1 {}\r\nX-Id: {}\r\nX-Connection: {}\r\nX-Length: {length}\r\n",
-        if challenges { "401 Unauthorized\r\nWWW-Authenticate: NTLM" } else { "200 OK" },
+        if challenges || begins { "401 Unauthorized\r\nWWW-Authenticate: NTLM" } else { "200 OK" },
         request.id,
         seat.wire.id(),
     );
+    if seat.temper.ties {
+        head += &format!("X-User: {}\r\n", seat.user);
+    }
     if chunked {
         head += "Transfer-Encoding: chunked\r\n";
     } else if !until_close {

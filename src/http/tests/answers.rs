@@ -151,6 +151,27 @@ fn challenges_and_upgrades() {
     challenge("WWW-Authenticate: Nego2", "401 Length(0) challenge");
     challenge("WWW-Authenticate: Basic realm=\"x\", NTLM", "401 Length(0) challenge");
     challenge("WWW-Authenticate: Basic\r\nWWW-Authenticate: Negotiate", "401 Length(0) challenge");
+    // Every spelling, with and without a token, in every place.
+    for scheme in ["NTLM", "ntlm", "nTlM", "Negotiate", "NEGOTIATE", "nego2", "Kerberos"] {
+        for token in ["", " TlRMTVNTUAAC", " oYG2==", "\t x", " a=\"b\""] {
+            for place in
+                ["V", ",V", " , \tV", "V, Basic", "Basic realm=\"a, b\",V", "Digest a=b , V,"]
+            {
+                let value = place.replace('V', &format!("{scheme}{token}"));
+                for before in ["", "WWW-Authenticate: Bearer\r\n", "X: 1\r\nWWW-Authenticate:\r\n"]
+                {
+                    for name in ["WWW-Authenticate", "www-authenticate", "WWW_Authenticate"] {
+                        let lines = format!("{before}{name}:{value}");
+                        challenge(&lines, "401 Length(0) challenge");
+                    }
+                }
+            }
+        }
+    }
+    for other in ["Basic", "Digest realm=NTLM", "Bearer", "XNTLM", "MsRtcOAuth", "NT LM", ""] {
+        challenge(&format!("WWW-Authenticate: {other}"), "401 Length(0)");
+    }
+    challenge("Authentication-Info: NTLM", "401 Length(0)");
     challenge("WWW-Authenticate: Basic realm=NTLM", "401 Length(0)");
     challenge("X: NTLM", "401 Length(0)");
     fields(b"WWW-Authenticate: NTLM\r\nContent-Length: 0", "200 Length(0)");

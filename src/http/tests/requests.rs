@@ -452,8 +452,17 @@ fn credentials() {
         "Digest a=b, Negotiate x",
         "AWS4-HMAC-SHA256 x",
         "TAP x",
+        "NTLM",
+        "ntlm TlR",
+        "NEGOTIATE YII",
+        "Nego2 x",
+        "NTLM\tTlR",
+        "\"NTLM\" x",
+        "Basic x,negotiate",
+        ",Basic x",
     ] {
         get(format!("Authorization: {connection}").as_bytes(), "GET a / None connection");
+        get(format!("AUTHORIZATION:{connection}").as_bytes(), "GET a / None connection");
     }
     get(b"Authorization: Basic x\r\nAuthorization: Bearer y", "GET a / None per-request");
     get(b"Authorization: Basic x\r\nauthorization: NTLM y", "GET a / None connection");

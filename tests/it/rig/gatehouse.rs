@@ -122,7 +122,8 @@ impl Gatehouse {
                 command.env("NOTIFY_SOCKET", folder.at(MANAGER));
             }
             if folder.at(SYSTEM).exists() {
-                command.env("SSL_CERT_FILE", folder.at(SYSTEM));
+                // A folder of authorities that this shell names would stand beside it.
+                command.env("SSL_CERT_FILE", folder.at(SYSTEM)).env_remove("SSL_CERT_DIR");
             }
         });
         let said = Arc::new(Mutex::new(Vec::new()));

@@ -23,7 +23,7 @@ pub(crate) use load::{Shot, load, median};
 pub(crate) use named::{named, named_at};
 pub(crate) use origin::Origin;
 pub(crate) use program::{Outcome, begin_with_input, curl, run};
-pub(crate) use real::{Real, apache, nginx};
+pub(crate) use real::{Real, apache, apache_ntlm, nginx, nginx_in_front};
 pub(crate) use time::{LIMIT, SOON, expect_within, now, until, until_moment};
 pub(crate) use websocket::base64;
 pub(crate) use wire::{End, Wire};

@@ -2,12 +2,13 @@
 
 use std::net::TcpStream;
 use std::path::PathBuf;
+use std::process::Command;
 
 use nix::unistd::geteuid;
 
 use super::authority::Kind;
 use super::folder::{Folder, free_port};
-use super::program::Program;
+use super::program::{Program, run};
 use super::time::until;
 
 /// A running web server that serves `files/`, takes uploads below `/put/`, and proves to be
@@ -33,7 +34,17 @@ impl Real {
     }
 
     fn start(name: &str, folder: Folder, ports: [u16; 2], arguments: &[&str]) -> Self {
-        let mut program = Program::start(name, arguments, |_| {});
+        Self::start_with(name, folder, ports, arguments, |_| {})
+    }
+
+    fn start_with(
+        name: &str,
+        folder: Folder,
+        ports: [u16; 2],
+        arguments: &[&str],
+        prepare: impl FnOnce(&mut Command),
+    ) -> Self {
+        let mut program = Program::start(name, arguments, prepare);
         let errors = folder.at("error.log");
         until(&format!("the readiness of {name}"), || {
             let why = || std::fs::read_to_string(&errors).unwrap_or_default();
@@ -102,6 +113,40 @@ http {{
     Real::start("nginx", folder, [plain, tls], &["-p", &prefix, "-c", &conf, "-e", &errors])
 }
 
+/// nginx as a proxy that keeps upstream connections for whoever comes next.
+#[track_caller]
+pub(crate) fn nginx_in_front(origin: u16) -> Real {
+    let (folder, [plain, _]) = prepare();
+    let user = if geteuid().is_root() { "user root;" } else { "" };
+    folder.write(
+        "nginx.conf",
+        format!(
+            r#"
+daemon off; pid nginx.pid; error_log error.log; worker_processes 1; {user}
+events {{ worker_connections 4096; }}
+http {{
+    access_log off;
+    client_body_temp_path body; proxy_temp_path body; fastcgi_temp_path body;
+    uwsgi_temp_path body; scgi_temp_path body;
+    upstream origin {{ server 127.0.0.1:{origin} max_fails=0; keepalive 64; }}
+    server {{
+        listen 127.0.0.1:{plain} backlog=4096;
+        location / {{
+            proxy_pass http://origin;
+            proxy_http_version 1.1;
+            proxy_set_header Connection "";
+        }}
+    }}
+}}
+"#
+        ),
+    );
+    let prefix = folder.path().display().to_string();
+    let conf = folder.at("nginx.conf").display().to_string();
+    let errors = folder.at("error.log").display().to_string();
+    Real::start("nginx", folder, [plain, plain], &["-p", &prefix, "-c", &conf, "-e", &errors])
+}
+
 /// Apache. Its log says `method target version host status`.
 #[track_caller]
 pub(crate) fn apache() -> Real {
@@ -165,4 +210,80 @@ LimitRequestBody 0
     );
     let conf = folder.at("apache.conf").display().to_string();
     Real::start("apache2", folder, [plain, tls], &["-f", &conf, "-D", "FOREGROUND"])
+}
+
+/// Apache that asks for NTLM and binds the user to the connection; `users` has a line
+/// `DOMAIN:user:password` for each, and `preload` is a C library that is loaded into it first. Its
+/// log says `connection request-on-it user status scheme`.
+#[track_caller]
+pub(crate) fn apache_ntlm(users: &str, preload: &str) -> Real {
+    use std::os::unix::fs::PermissionsExt;
+    let (folder, [plain, tls]) = prepare();
+    let path = |name: &str| folder.at(name).display().to_string();
+    folder.write("users", users);
+    // Apache reads it when it has given up its rights.
+    std::fs::set_permissions(folder.at("users"), std::fs::Permissions::from_mode(0o644)).unwrap();
+    folder.write("preload.c", preload);
+    let (source, library) = (path("preload.c"), path("preload.so"));
+    run("cc", ["-shared", "-fPIC", "-O1", "-Wall", "-o", &library, &source, "-ldl"])
+        .expect_success();
+    let user = if geteuid().is_root() { "User www-data\nGroup www-data" } else { "" };
+    let names = [
+        "mpm_event",
+        "authn_core",
+        "authz_core",
+        "authz_user",
+        "auth_gssapi",
+        "headers",
+        "mime",
+        "setenvif",
+        "ssl",
+    ];
+    let module =
+        |name| format!("LoadModule {name}_module /usr/lib/apache2/modules/mod_{name}.so\n");
+    let (modules, root) = (names.map(module).concat(), folder.path().display());
+    folder.write(
+        "apache.conf",
+        format!(
+            r#"
+{modules}
+ServerRoot {root}
+ServerName origin.test
+PidFile apache.pid
+{user}
+Listen 127.0.0.1:{plain}
+Listen 127.0.0.1:{tls} https
+Mutex file:{root}/lock default
+ErrorLog error.log
+SetEnvIf Authorization "^([A-Za-z]+)" SCHEME=$1
+LogFormat "%{{remote}}p %k %u %>s %{{SCHEME}}e" seen
+DocumentRoot {root}/files
+KeepAlive On
+MaxKeepAliveRequests 0
+KeepAliveTimeout 60
+TypesConfig /dev/null
+<Location />
+    AuthType GSSAPI
+    AuthName "x"
+    GssapiAllowedMech ntlmssp
+    GssapiConnectionBound On
+    Require valid-user
+    Header always set X-User "expr=%{{REMOTE_USER}}"
+</Location>
+<VirtualHost *:{plain}>
+</VirtualHost>
+<VirtualHost *:{tls}>
+    CustomLog access.log seen
+    SSLEngine on
+    SSLCertificateFile {root}/origin.pem
+    SSLCertificateKeyFile {root}/origin.key
+</VirtualHost>
+"#
+        ),
+    );
+    let (conf, users) = (path("apache.conf"), path("users"));
+    let arguments = ["-f", &conf, "-D", "FOREGROUND"];
+    Real::start_with("apache2", folder, [plain, tls], &arguments, |command| {
+        command.env("LD_PRELOAD", library).env("NTLM_USER_FILE", users);
+    })
 }
