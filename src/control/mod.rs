@@ -5,6 +5,7 @@
 mod admin;
 mod crew;
 mod datagram;
+pub mod doctor;
 mod doors;
 mod health;
 mod journal;

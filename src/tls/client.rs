@@ -95,12 +95,15 @@ impl Connector {
             Some(name) => Some(server_name(name)?),
             None => None,
         };
-        let pins = settings.pin_sha256.clone();
-        let authorities = match pins.is_empty() {
-            true => settings.authorities.clone(),
-            false => Authorities::default(),
-        };
-        let verifier = Arc::new(Verifier { authorities, pins, verify });
+        let verifier = Verifier::new(&settings.authorities, &settings.pin_sha256, verify);
+        Self::with_verifier(settings, Arc::new(verifier))
+    }
+
+    /// The same, with somebody else to judge the server.
+    pub(super) fn with_verifier(
+        settings: &ConnectorSettings,
+        verifier: Arc<dyn ServerCertVerifier>,
+    ) -> Result<Self, String> {
         let versions: &[_] = if settings.tls12_only { &[&TLS12] } else { &[&TLS13, &TLS12] };
         let builder = ClientConfig::builder_with_provider(provider());
         let builder = builder.with_protocol_versions(versions).map_err(|e| e.to_string())?;
@@ -123,7 +126,7 @@ impl Connector {
     }
 }
 
-fn server_name(name: &str) -> Result<ServerName<'static>, String> {
+pub(super) fn server_name(name: &str) -> Result<ServerName<'static>, String> {
     let bare = name.strip_prefix('[').and_then(|rest| rest.strip_suffix(']')).unwrap_or(name);
     ServerName::try_from(bare.to_owned()).map_err(|_| format!("`{name}` is no server name"))
 }
@@ -149,13 +152,26 @@ fn is_authority(certificate: &CertificateDer<'_>) -> bool {
 }
 
 #[derive(Debug)]
-struct Verifier {
+pub(super) struct Verifier {
     authorities: Authorities,
     pins: Vec<[u8; 32]>,
     verify: Option<ServerName<'static>>,
 }
 
 impl Verifier {
+    /// Pins, if any, replace the authorities; `verify` replaces the name that is sent.
+    pub(super) fn new(
+        authorities: &Authorities,
+        pins: &[[u8; 32]],
+        verify: Option<ServerName<'static>>,
+    ) -> Self {
+        let authorities = match pins.is_empty() {
+            true => authorities.clone(),
+            false => Authorities::default(),
+        };
+        Self { authorities, pins: pins.to_vec(), verify }
+    }
+
     /// A pinned key, or a certificate that stands in the file itself, needs no chain; the name is
     /// verified all the same.
     fn is_known(&self, certificate: &CertificateDer<'_>, parsed: &ParsedCertificate<'_>) -> bool {

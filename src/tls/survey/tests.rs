@@ -1,0 +1,1 @@
+//! Greetings and answers, byte by byte, and both against the library.
