@@ -3,6 +3,7 @@
 //! Nothing here is on a request's way.
 
 mod admin;
+mod certificates;
 mod crew;
 mod datagram;
 pub mod doctor;

@@ -16,6 +16,7 @@ use rustls::{
     CertificateError, ClientConfig, DigitallySignedStruct, Error, RootCertStore, SignatureScheme,
 };
 
+use super::witness::{Noting, Shown};
 use super::{Session, TlsFault, provider};
 
 /// Sessions that are kept to be resumed, per server and name.
@@ -77,6 +78,7 @@ pub struct ConnectorSettings {
 #[derive(Clone)]
 pub struct Connector {
     config: Arc<ClientConfig>,
+    shown: Arc<Shown>,
 }
 
 impl fmt::Debug for Connector {
@@ -102,8 +104,10 @@ impl Connector {
     /// The same, with somebody else to judge the server.
     pub(super) fn with_verifier(
         settings: &ConnectorSettings,
-        verifier: Arc<dyn ServerCertVerifier>,
+        judge: Arc<dyn ServerCertVerifier>,
     ) -> Result<Self, String> {
+        let shown = Arc::<Shown>::default();
+        let verifier = Arc::new(Noting { judge, shown: Arc::clone(&shown) });
         let versions: &[_] = if settings.tls12_only { &[&TLS12] } else { &[&TLS13, &TLS12] };
         let builder = ClientConfig::builder_with_provider(provider());
         let builder = builder.with_protocol_versions(versions).map_err(|e| e.to_string())?;
@@ -112,7 +116,19 @@ impl Connector {
         config.enable_sni = settings.send_name;
         config.alpn_protocols = vec![b"http/1.1".to_vec()];
         config.resumption = Resumption::in_memory_sessions(SESSIONS_MAX);
-        Ok(Self { config: Arc::new(config) })
+        Ok(Self { config: Arc::new(config), shown })
+    }
+
+    /// The certificate that the server has shown last: the last second of its life, and when it was
+    /// shown, both since 1970. `None`: none yet.
+    #[must_use]
+    pub fn last_shown(&self) -> Option<(i64, i64)> {
+        self.shown.last()
+    }
+
+    /// Somebody else has seen what the server shows to us.
+    pub fn note_shown(&self, ends: i64, at: i64) {
+        self.shown.note(ends, at);
     }
 
     /// A new session with a server of this name (a host name or an address literal).

@@ -1,6 +1,7 @@
-//! A look at a server that trusts it with nothing: a handshake as connections make it, whose
-//! certificates are taken note of instead of judged.
+//! Certificates that servers show, taken note of: beside the judgement in connections, and instead of
+//! it in a look at a server that trusts it with nothing.
 
+use std::sync::atomic::{AtomicI64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
@@ -10,6 +11,75 @@ use rustls::{DigitallySignedStruct, Error, SignatureScheme};
 
 use super::client::{Connector, ConnectorSettings};
 use super::provider;
+
+/// The certificate that a server has shown last. A session that is taken up again shows none.
+#[derive(Debug, Default)]
+pub(super) struct Shown {
+    /// The last second of its life, since 1970.
+    ends: AtomicI64,
+    /// When it was shown, in seconds since 1970; 0: never.
+    at: AtomicI64,
+}
+
+impl Shown {
+    /// The two are read by people: that they change one after the other does no harm.
+    pub(super) fn note(&self, ends: i64, at: i64) {
+        self.ends.store(ends, Ordering::Relaxed);
+        self.at.store(at, Ordering::Release);
+    }
+
+    pub(super) fn last(&self) -> Option<(i64, i64)> {
+        let at = self.at.load(Ordering::Acquire);
+        (at != 0).then(|| (self.ends.load(Ordering::Relaxed), at))
+    }
+}
+
+/// Notes what is shown, and leaves the judgement to somebody else.
+#[derive(Debug)]
+pub(super) struct Noting {
+    pub(super) judge: Arc<dyn ServerCertVerifier>,
+    pub(super) shown: Arc<Shown>,
+}
+
+impl ServerCertVerifier for Noting {
+    fn verify_server_cert(
+        &self,
+        certificate: &CertificateDer<'_>,
+        intermediates: &[CertificateDer<'_>],
+        name: &ServerName<'_>,
+        ocsp: &[u8],
+        now: UnixTime,
+    ) -> Result<ServerCertVerified, Error> {
+        // Also one that is refused: perhaps since it has ended.
+        if let Ok((_, parsed)) = x509_parser::parse_x509_certificate(certificate) {
+            let at = i64::try_from(now.as_secs()).unwrap_or(i64::MAX);
+            self.shown.note(parsed.validity().not_after.timestamp(), at);
+        }
+        self.judge.verify_server_cert(certificate, intermediates, name, ocsp, now)
+    }
+
+    fn verify_tls12_signature(
+        &self,
+        message: &[u8],
+        certificate: &CertificateDer<'_>,
+        signature: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, Error> {
+        self.judge.verify_tls12_signature(message, certificate, signature)
+    }
+
+    fn verify_tls13_signature(
+        &self,
+        message: &[u8],
+        certificate: &CertificateDer<'_>,
+        signature: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, Error> {
+        self.judge.verify_tls13_signature(message, certificate, signature)
+    }
+
+    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
+        self.judge.supported_verify_schemes()
+    }
+}
 
 /// The chain that a server has shown. Whoever connects by it must not send anything that is not for
 /// everybody.

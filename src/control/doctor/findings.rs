@@ -30,8 +30,6 @@ pub struct FileSays {
     pub profile: Profile,
     /// It has pins.
     pub pins: bool,
-    /// Certificates have to carry the Host of each request.
-    pub by_host: bool,
 }
 
 /// What was found.

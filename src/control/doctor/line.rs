@@ -15,6 +15,9 @@ use crate::tls::{Connector, Session, TlsFault};
 /// How long each question may take.
 pub(super) const STEP: Duration = Duration::from_secs(5);
 
+/// And each that is asked of somebody who has not answered the one before.
+pub(super) const STEP_AGAIN: Duration = Duration::from_secs(2);
+
 /// How often whoever waits looks whether the process is to end.
 const LOOK_EVERY_MS: u16 = 50;
 
@@ -30,8 +33,8 @@ pub(super) struct Patience<'p> {
 
 impl<'p> Patience<'p> {
     /// For one question, within `whole`.
-    pub(super) fn step(whole: Patience<'p>) -> Self {
-        Self { until: whole.until.min(net::monotonic() + STEP), stop: whole.stop }
+    pub(super) fn step(whole: Patience<'p>, length: Duration) -> Self {
+        Self { until: whole.until.min(net::monotonic() + length), stop: whole.stop }
     }
 
     pub(super) fn for_the_next(length: Duration, stop: &'p AtomicBool) -> Self {

@@ -1,5 +1,5 @@
-//! Question after question to one server. Each has its own connection and five seconds; all
-//! together have a minute.
+//! Question after question to one server. Each has its own connection and five seconds, two once it
+//! was silent; all together have a minute.
 
 use std::io;
 use std::sync::atomic::AtomicBool;
@@ -19,7 +19,7 @@ use crate::tls::survey::{
 use crate::tls::{Authorities, Connector, Witness};
 
 use super::findings::{Findings, Reach, Speaks, Subject, Web};
-use super::line::{Line, NoTls, Patience, Secure, Talk};
+use super::line::{Line, NoTls, Patience, STEP, STEP_AGAIN, Secure, Talk};
 
 /// How long a whole examination may take.
 const WHOLE: Duration = Duration::from_secs(60);
@@ -108,7 +108,8 @@ fn reach(error: &io::Error) -> Reach {
 
 impl<'l> Look<'l> {
     fn open(&self) -> io::Result<Line<'l>> {
-        Line::open(&self.patient.dial, Patience::step(self.whole))
+        let length = if self.silences == 0 { STEP } else { STEP_AGAIN };
+        Line::open(&self.patient.dial, Patience::step(self.whole, length))
     }
 
     /// The name that is sent in greetings.

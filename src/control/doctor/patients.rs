@@ -104,7 +104,6 @@ impl Patient {
             tls: pool.tls.is_some(),
             profile: pool.tls.as_ref().map_or(Profile::Modern, |tls| tls.profile),
             pins: pool.tls.as_ref().is_some_and(|tls| !tls.pin_sha256.is_empty()),
-            by_host: pool.tls.as_ref().is_some_and(|tls| tls.server_name == ServerName::Host),
         };
         Self {
             subject: Subject {

@@ -115,7 +115,7 @@ fn what_it_is(findings: &Findings, now: i64, out: &mut String) {
             };
             let software =
                 if web.software.is_empty() { String::new() } else { format!("; {}", web.software) };
-            row(out, "answers", &format!("{} to GET / of {}{schemes}{software}", web.status, web.host));
+            row(out, "answers", &format!("{} to GET / for {}{schemes}{software}", web.status, web.host));
         }
         Some(Err(why)) => row(out, "answers", &format!("not to GET /: {why}")),
         None => {}

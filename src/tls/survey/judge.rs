@@ -7,6 +7,7 @@ use rustls::client::danger::ServerCertVerifier;
 use rustls::pki_types::{CertificateDer, UnixTime};
 use rustls::{CertificateError, Error};
 
+use super::paper::describe;
 use crate::tls::client::{Authorities, Verifier, server_name};
 
 /// Why a chain is not trusted.
@@ -48,7 +49,14 @@ pub fn vouch(
     let verifier = Verifier::new(authorities, pins, None);
     let now = UnixTime::since_unix_epoch(Duration::from_secs(now.try_into().unwrap_or(0)));
     let judged = verifier.verify_server_cert(own, others, &name, &[], now);
-    judged.map(drop).map_err(|error| reason(error, !pins.is_empty()))
+    let why = judged.map(drop).map_err(|error| reason(error, !pins.is_empty()));
+    // An authority's own certificate in the place of a server's has a reason of its own there; what
+    // helps is the same.
+    let is_own_issuer = describe(own).is_some_and(|own| own.is_own_issuer);
+    why.map_err(|why| match why {
+        Distrust::Other(_) if is_own_issuer => Distrust::UnknownIssuer,
+        why => why,
+    })
 }
 
 fn reason(error: Error, pinned: bool) -> Distrust {
