@@ -36,12 +36,7 @@ pub const TARGETS: [Target; 15] = [
     Target { name: "record", judge: crate::observe::fuzz_record, rounds: 10_000, pieces: HTTP },
     Target { name: "greeting", judge: crate::tls::fuzz_greeting, rounds: 500, pieces: TLS },
     Target { name: "pieces", judge: crate::tls::fuzz_pieces, rounds: 200, pieces: TLS },
-    Target {
-        name: "flight",
-        judge: crate::tls::survey::fuzz_flight,
-        rounds: 2_000,
-        pieces: TLS,
-    },
+    Target { name: "flight", judge: crate::tls::survey::fuzz_flight, rounds: 2_000, pieces: TLS },
     Target { name: "config", judge: crate::config::fuzz_config, rounds: 1_500, pieces: TOML },
 ];
 

@@ -167,8 +167,9 @@ pub(super) fn pool_troubles(now: &Snapshot) -> (Vec<Trouble>, Vec<Trouble>) {
     let (mut whole, mut single, mut notes) = (Vec::new(), Vec::new(), Vec::new());
     for name in &now.pools {
         let servers = now.servers.iter().filter(|server| server.pool == *name);
-        let told: Vec<_> =
-            servers.filter_map(|server| Some((server, ServerStatus::of(server, now.now)?))).collect();
+        let told: Vec<_> = servers
+            .filter_map(|server| Some((server, ServerStatus::of(server, now.now)?)))
+            .collect();
         let ill: Vec<_> = told.iter().filter_map(|one| Some((one, one.1.news(now.now)?))).collect();
         single.extend(ending(name, &told));
         if told.is_empty() {

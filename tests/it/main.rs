@@ -10,6 +10,7 @@ mod address;
 mod bodies;
 mod bulk;
 mod check;
+mod doctor;
 mod doors;
 mod early;
 mod every_key;

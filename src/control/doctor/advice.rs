@@ -177,9 +177,8 @@ fn trust(findings: &Findings, advice: &mut Advice) {
         // Whom to trust is to be asked when there is another certificate.
         return;
     }
-    let is_fine = |judged: &Result<(), Distrust>| {
-        matches!(judged, Ok(()) | Err(Distrust::WrongName))
-    };
+    let is_fine =
+        |judged: &Result<(), Distrust>| matches!(judged, Ok(()) | Err(Distrust::WrongName));
     match &findings.file_trusts {
         Some(judged) if is_fine(judged) => return,
         Some(Err(why)) => advice.notes.push(changes::distrusted(findings, own, why)),

@@ -90,7 +90,9 @@ pub(super) fn no_profile(findings: &Findings) -> Change {
         .collect();
     if let Some(bits) = weak_key(findings) {
         return change(
-            format!("its RSA key has {bits} bits: every profile refuses signatures by it, a pin does not help"),
+            format!(
+                "its RSA key has {bits} bits: every profile refuses signatures by it, a pin does not help"
+            ),
             "have its authority issue another certificate with a key of 2048 bits, and bind it (IIS: inetmgr, Bindings; Lync: Set-CsCertificate)",
         );
     }
@@ -114,7 +116,8 @@ pub(super) fn no_profile(findings: &Findings) -> Change {
             "at the server: its key stands in an old provider; import certificate and key again into the \"Microsoft RSA SChannel Cryptographic Provider\" (`certutil -csp \"Microsoft RSA SChannel Cryptographic Provider\" -importpfx FILE.pfx`), and install all updates",
         );
     }
-    let kinds = [Kind::Modern, Kind::Cbc, Kind::CbcEcdsa, Kind::Dhe, Kind::RsaExchange, Kind::Broken];
+    let kinds =
+        [Kind::Modern, Kind::Cbc, Kind::CbcEcdsa, Kind::Dhe, Kind::RsaExchange, Kind::Broken];
     let has: Vec<&str> = kinds
         .into_iter()
         .filter(|kind| !findings.suites(*kind).is_empty())
@@ -152,7 +155,9 @@ pub(super) fn not_in_its_life(own: &Paper, fault: &ChainFault) -> Change {
 pub(super) fn no_name(own: &Paper) -> Change {
     let subject = if own.common_name.is_empty() { "nothing" } else { &own.common_name };
     change(
-        format!("its certificate has no name where names are verified: \"{subject}\" stands in its subject only"),
+        format!(
+            "its certificate has no name where names are verified: \"{subject}\" stands in its subject only"
+        ),
         "have its authority issue another with the name as DNS entry of \"Subject Alternative Name\" (the wizard of Lync, and certreq with an extension 2.5.29.17, do so); no line of the file makes up for it",
     )
 }
@@ -163,10 +168,14 @@ pub(super) fn distrusted(findings: &Findings, own: &Paper, why: &Distrust) -> Ch
     let incomplete = findings.faults.iter().any(|one| {
         matches!(one.fault, ChainFault::IssuerMissing(_) | ChainFault::IssuerElsewhere(_))
     });
-    let file = if findings.subject.file.is_some_and(|file| file.pins) { "pin_sha256" } else { "ca" };
+    let file =
+        if findings.subject.file.is_some_and(|file| file.pins) { "pin_sha256" } else { "ca" };
     match why {
         Distrust::OldSignature => change(
-            format!("its certificate, or one above it, is signed by {}, which can be forged", own.hash),
+            format!(
+                "its certificate, or one above it, is signed by {}, which can be forged",
+                own.hash
+            ),
             "pin_sha256 makes up for that until its authority has issued another, signed by SHA-256",
         ),
         Distrust::OtherKey => change(

@@ -160,11 +160,7 @@ impl<'p> Secure<'p> {
     ///
     /// # Errors
     /// Why there is no TLS.
-    pub(super) fn open(
-        line: Line<'p>,
-        connector: &Connector,
-        name: &str,
-    ) -> Result<Self, NoTls> {
+    pub(super) fn open(line: Line<'p>, connector: &Connector, name: &str) -> Result<Self, NoTls> {
         let session = connector.connect(name)?;
         let mut secure = Self { line, session, sealed: Vec::new(), plain: Vec::new() };
         secure.work()?;

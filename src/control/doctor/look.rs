@@ -210,7 +210,8 @@ impl<'l> Look<'l> {
 
     /// Which suites it takes with the newest version that has a choice worth asking for.
     fn kinds(&mut self, findings: &mut Findings) {
-        let old = Version::ALL.into_iter().find(|one| *one < Version::Tls13 && findings.takes(*one));
+        let old =
+            Version::ALL.into_iter().find(|one| *one < Version::Tls13 && findings.takes(*one));
         let Some(version) = old else { return };
         for kind in Kind::OLD {
             let all = suites_of(kind);

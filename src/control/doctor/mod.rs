@@ -24,8 +24,8 @@ mod told;
 pub use advice::{Advice, Change, Lines, Verdict, advise, file_lines};
 pub use findings::{FileSays, Findings, Reach, Speaks, Subject, Web};
 pub use look::{Patient, examine};
-pub use patients::{Found, Unknown, patients};
 pub(super) use patients::site_name;
+pub use patients::{Found, Unknown, patients};
 pub use told::{as_json, as_text};
 
 pub(super) use look::certificate_end;

@@ -57,7 +57,8 @@ pub fn patients(config: Option<Config>, what: &str) -> Result<Found, Unknown> {
     let site = config.as_ref().filter(|_| known).and_then(|config| site_name(config, pool.id));
     let (system, authorities) = trusted(&pool)?;
     let places = places(config, &pool);
-    let mut found = Found { pool: pool.name.clone(), in_file: known, patients: vec![], nameless: vec![] };
+    let mut found =
+        Found { pool: pool.name.clone(), in_file: known, patients: vec![], nameless: vec![] };
     for (server, addresses) in pool.servers.iter().zip(places) {
         match addresses {
             Ok(addresses) => found.patients.extend(addresses.into_iter().map(|address| {
@@ -158,9 +159,8 @@ fn address(what: &str) -> Option<ServerAddress> {
 /// A pool for a server that is in none: it is reached from the internal adapter.
 fn new_pool(config: Option<&Config>, what: &str) -> Result<PoolSettings, Unknown> {
     let Some(address) = address(what) else { return Err(nobody(config, what)) };
-    let internal = config.and_then(|config| {
-        config.adapters.iter().find(|adapter| adapter.role == Role::Internal)
-    });
+    let internal = config
+        .and_then(|config| config.adapters.iter().find(|adapter| adapter.role == Role::Internal));
     let name = match &address {
         ServerAddress::Name { host, .. } => host.split('.').next().unwrap_or("new").to_owned(),
         ServerAddress::Socket(_) => "new".to_owned(),

@@ -210,11 +210,8 @@ fn trust() {
         Some("[pool.web.tls]\nca = \"system\"\n"),
         &[],
     );
-    let ended = Finding {
-        subject: "fe01".to_owned(),
-        index: 0,
-        fault: ChainFault::Expired(NOW - 1),
-    };
+    let ended =
+        Finding { subject: "fe01".to_owned(), index: 0, fault: ChainFault::Expired(NOW - 1) };
     check(
         |it| {
             it.faults = vec![ended];
@@ -287,11 +284,7 @@ fn lines_of_several_servers() {
     two.chain[0].pin = [0x12; 32];
     let all: Vec<Advice> = [&one, &two, &one].into_iter().map(advise).collect();
     let lines = file_lines("my pool", &["fe01:4443".to_owned()], &all).unwrap();
-    let expected = format!(
-        "pin_sha256 = [\"{}\", \"{}\"]\n",
-        "ab".repeat(32),
-        "12".repeat(32)
-    );
+    let expected = format!("pin_sha256 = [\"{}\", \"{}\"]\n", "ab".repeat(32), "12".repeat(32));
     assert!(lines.starts_with("[pool.\"my pool\"]\nservers = [\"fe01:4443\"]\n"), "{lines}");
     assert!(lines.contains("[pool.\"my pool\".tls]\nprofile = \"windows-2012r2\"\n"), "{lines}");
     assert!(lines.contains(&expected), "{lines}");

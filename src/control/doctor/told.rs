@@ -73,7 +73,8 @@ fn what_it_is(findings: &Findings, now: i64, out: &mut String) {
         row(out, "suites", &suites(findings));
     }
     if let Some(curve) = findings.curve {
-        let scheme = findings.scheme.map_or_else(String::new, |it| format!(", {}", scheme_name(it)));
+        let scheme =
+            findings.scheme.map_or_else(String::new, |it| format!(", {}", scheme_name(it)));
         row(out, "fresh keys", &format!("{}{scheme}", curve_name(curve)));
     }
     if let Some(protocol) = &findings.protocol {
@@ -115,7 +116,11 @@ fn what_it_is(findings: &Findings, now: i64, out: &mut String) {
             };
             let software =
                 if web.software.is_empty() { String::new() } else { format!("; {}", web.software) };
-            row(out, "answers", &format!("{} to GET / for {}{schemes}{software}", web.status, web.host));
+            row(
+                out,
+                "answers",
+                &format!("{} to GET / for {}{schemes}{software}", web.status, web.host),
+            );
         }
         Some(Err(why)) => row(out, "answers", &format!("not to GET /: {why}")),
         None => {}
@@ -143,15 +148,17 @@ fn speaks(findings: &Findings) -> String {
 }
 
 fn suites(findings: &Findings) -> String {
-    let told = findings.kinds.iter().filter(|(_, taken)| !taken.is_empty()).map(|(kind, taken)| {
-        match kind {
-            Kind::Cbc | Kind::Broken => {
-                let numbers: Vec<String> = taken.iter().map(|it| format!("0x{it:04X}")).collect();
-                format!("{} ({})", kind.name(), numbers.join(", "))
-            }
-            _ => kind.name().to_owned(),
-        }
-    });
+    let told =
+        findings.kinds.iter().filter(|(_, taken)| !taken.is_empty()).map(
+            |(kind, taken)| match kind {
+                Kind::Cbc | Kind::Broken => {
+                    let numbers: Vec<String> =
+                        taken.iter().map(|it| format!("0x{it:04X}")).collect();
+                    format!("{} ({})", kind.name(), numbers.join(", "))
+                }
+                _ => kind.name().to_owned(),
+            },
+        );
     let told: Vec<String> = told.collect();
     if told.is_empty() { "none of TLS 1.2 or older".to_owned() } else { told.join("; ") }
 }
@@ -186,7 +193,8 @@ fn key_name(key: &Key) -> String {
 fn paper_line(paper: &Paper, now: i64) -> String {
     let left = (paper.not_after - now).div_euclid(86_400);
     let ends = date(paper.not_after);
-    let ends = if left < 0 { format!("ended {ends}") } else { format!("ends {ends}, in {left} days") };
+    let ends =
+        if left < 0 { format!("ended {ends}") } else { format!("ends {ends}, in {left} days") };
     let by = if paper.is_own_issuer { "itself" } else { &paper.issuer };
     format!("{}, by {by}; {}, {}; {ends}", paper.subject, key_name(&paper.key), paper.hash)
 }

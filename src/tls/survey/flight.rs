@@ -169,8 +169,7 @@ fn read_hello(mut body: Bytes<'_>) -> Option<Reply> {
     let session = body.block(1)?;
     let suite = body.number16()?;
     body.take(1)?;
-    let mut reply =
-        Reply { version, suite, remembers: !session.is_empty(), ..Reply::default() };
+    let mut reply = Reply { version, suite, remembers: !session.is_empty(), ..Reply::default() };
     if body.is_empty() {
         return Some(reply);
     }
