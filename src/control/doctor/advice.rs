@@ -54,6 +54,8 @@ pub struct Lines {
     pub table: bool,
     /// Another profile.
     pub profile: Option<&'static str>,
+    /// And beside it ECDHE-RSA-AES256-SHA384, since there is nothing else.
+    pub sha384: bool,
     /// Other trust.
     pub trust: Option<Trust>,
     /// Another name.
@@ -131,8 +133,13 @@ fn tls(findings: &Findings, advice: &mut Advice) {
     changes::notes(findings, &mut advice.notes);
     let file = findings.subject.file;
     let has_table = file.is_some_and(|file| file.tls);
-    let now = file.filter(|file| file.tls).map_or("modern", |file| profile_word(file.profile));
-    advice.lines.profile = advice.profile.filter(|word| *word != now);
+    let own = file.filter(|file| file.tls).map_or(Profile::Modern, |file| file.profile);
+    let own_works = findings.handshakes.iter().any(|(it, shaken)| *it == own && shaken.is_ok());
+    if !own_works {
+        advice.lines.profile = advice.profile.filter(|word| *word != profile_word(own));
+        let only = findings.suites(Kind::Cbc) == [0xc028];
+        advice.lines.sha384 = advice.profile == Some(OLD_WINDOWS) && only;
+    }
     advice.lines.table = !has_table;
     advice.verdict = if !advice.changes.is_empty() {
         Verdict::ServerHasToChange
@@ -167,7 +174,8 @@ pub(super) fn weak_key(findings: &Findings) -> Option<usize> {
 }
 
 fn trust(findings: &Findings, advice: &mut Advice) {
-    let Some(own) = findings.chain.first() else { return };
+    // A key that is too short makes another certificate necessary, whoever vouches for this one.
+    let Some(own) = findings.chain.first().filter(|_| weak_key(findings).is_none()) else { return };
     let ends = findings.faults.iter().find(|fault| {
         fault.index == 0
             && matches!(fault.fault, ChainFault::Expired(_) | ChainFault::NotYetValid(_))
@@ -242,6 +250,9 @@ pub fn file_lines(pool: &str, servers: &[String], all: &[Advice]) -> Option<Stri
     if let Some(first) = profiles.first() {
         let word = profiles.iter().find(|word| **word == OLD_WINDOWS).unwrap_or(first);
         let _ = writeln!(out, "profile = \"{word}\"");
+    }
+    if lines.iter().any(|lines| lines.sha384) {
+        let _ = writeln!(out, "sha384_suite = true");
     }
     if let Some(name) = lines.iter().find_map(|lines| lines.server_name.as_ref()) {
         let _ = writeln!(out, "server_name = \"{name}\"");

@@ -13,8 +13,8 @@ use crate::pool::settings::{Profile, Sni, UpstreamTls};
 use crate::proxy::connector_settings;
 use crate::tls::chain::examine as examine_chain;
 use crate::tls::survey::{
-    Distrust, Kind, Offer, Outcome, Reply, Version, alert_name, client_hello, describe, plain,
-    read_flight, suites_of, vouch,
+    Kind, Offer, Outcome, Reply, Version, alert_name, client_hello, describe, plain, read_flight,
+    suites_of, vouch,
 };
 use crate::tls::{Authorities, Connector, Witness};
 
@@ -306,26 +306,11 @@ impl<'l> Look<'l> {
         let (name, now) = (subject.name.as_str(), net::wall_seconds());
         findings.chain = self.chain.iter().filter_map(|one| describe(one)).collect();
         findings.faults = examine_chain(&self.chain, now);
-        findings.name_fits = self.name_fits(findings, name);
+        findings.name_fits = findings.chain.first().is_some_and(|own| own.covers(name));
         findings.system_trusts = vouch((system, &[]), name, &self.chain, now);
         findings.file_trusts = authorities
             .as_ref()
             .map(|authorities| vouch((authorities, &tls.pin_sha256), name, &self.chain, now));
-    }
-
-    /// Judged by the verifier as if it were known and in the middle of its life.
-    fn name_fits(&self, findings: &Findings, name: &str) -> bool {
-        let (Some(own), Some(paper)) = (self.chain.first(), findings.chain.first()) else {
-            return false;
-        };
-        let pins = [paper.pin];
-        let judged = vouch(
-            (&Authorities::default(), &pins),
-            name,
-            std::slice::from_ref(own),
-            paper.not_before.max(0),
-        );
-        judged != Err(Distrust::WrongName) && !matches!(judged, Err(Distrust::Other(_)))
     }
 
     /// Without TLS: does it speak HTTP?

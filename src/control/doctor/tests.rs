@@ -117,6 +117,12 @@ fn profiles() {
     check(|_| {}, (Well, Some("modern")), None, &["=> profile = \"modern\" works"]);
     let windows = "[pool.web.tls]\nprofile = \"windows-2012r2\"\n";
     check(old, (FileHasToChange, Some("windows-2012r2")), Some(windows), &["0xC027, 0xC014"]);
+    check(
+        only(&[(Kind::Cbc, 0xc028)]),
+        (FileHasToChange, Some("windows-2012r2")),
+        Some("[pool.web.tls]\nprofile = \"windows-2012r2\"\nsha384_suite = true\n"),
+        &[],
+    );
     // It hangs on TLS 1.3.
     check(
         |it| it.handshakes[0].1 = Err("no answer".to_owned()),
@@ -170,6 +176,7 @@ fn servers_that_no_profile_reaches() {
         |it| {
             old(it);
             it.chain[0].key = Key::Rsa(1024);
+            it.file_trusts = Some(Err(Distrust::UnknownIssuer));
         },
         no,
         None,

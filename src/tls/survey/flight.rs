@@ -119,12 +119,12 @@ fn next_record<'b>(records: &mut Bytes<'b>) -> Result<Option<(u8, &'b [u8])>, &'
         return Err("a record of no known kind");
     }
     match rest.number(2) {
-        None => return Ok(None),
-        Some(0) => return Err("an empty record"),
+        None => Ok(None),
+        Some(0) => Err("an empty record"),
         // RFC 5246 section 6.2.3
-        Some(length) if length > 16_384 + 2_048 => return Err("a record that is too long"),
+        Some(length) if length > 16_384 + 2_048 => Err("a record that is too long"),
         Some(length) => match rest.take(length) {
-            None => return Ok(None),
+            None => Ok(None),
             Some(record) => {
                 *records = rest;
                 Ok(Some((*kind, record)))

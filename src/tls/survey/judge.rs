@@ -7,7 +7,7 @@ use rustls::client::danger::ServerCertVerifier;
 use rustls::pki_types::{CertificateDer, UnixTime};
 use rustls::{CertificateError, Error};
 
-use super::paper::describe;
+use super::paper::{Paper, describe};
 use crate::tls::client::{Authorities, Verifier, server_name};
 
 /// Why a chain is not trusted.
@@ -31,18 +31,18 @@ pub enum Distrust {
     Other(String),
 }
 
-/// Judges `chain` as a connection to `name` would at `now`, in seconds since 1970. With `pins` the
+/// Judges `chain` as a connection to `asked` would at `now`, in seconds since 1970. With `pins` the
 /// authorities do not count.
 ///
 /// # Errors
 /// Why it would not be trusted.
 pub fn vouch(
     (authorities, pins): (&Authorities, &[[u8; 32]]),
-    name: &str,
+    asked: &str,
     chain: &[CertificateDer<'_>],
     now: i64,
 ) -> Result<(), Distrust> {
-    let name = server_name(name).map_err(Distrust::Other)?;
+    let name = server_name(asked).map_err(Distrust::Other)?;
     let Some((own, others)) = chain.split_first() else {
         return Err(Distrust::Other("it has shown no certificate".to_owned()));
     };
@@ -50,13 +50,23 @@ pub fn vouch(
     let now = UnixTime::since_unix_epoch(Duration::from_secs(now.try_into().unwrap_or(0)));
     let judged = verifier.verify_server_cert(own, others, &name, &[], now);
     let why = judged.map(drop).map_err(|error| reason(error, !pins.is_empty()));
-    // An authority's own certificate in the place of a server's has a reason of its own there; what
-    // helps is the same.
-    let is_own_issuer = describe(own).is_some_and(|own| own.is_own_issuer);
     why.map_err(|why| match why {
-        Distrust::Other(_) if is_own_issuer => Distrust::UnknownIssuer,
+        Distrust::Other(text) => better_known(chain, asked).unwrap_or(Distrust::Other(text)),
         why => why,
     })
+}
+
+/// Why a chain is refused for a reason of its own, in the word that stands for what helps.
+fn better_known(chain: &[CertificateDer<'_>], name: &str) -> Option<Distrust> {
+    let papers: Vec<Paper> = chain.iter().filter_map(|one| describe(one)).collect();
+    let own = papers.first()?;
+    if papers.iter().any(Paper::is_signed_badly) {
+        Some(Distrust::OldSignature)
+    } else if own.is_own_issuer {
+        Some(Distrust::UnknownIssuer)
+    } else {
+        (!own.covers(name)).then_some(Distrust::WrongName)
+    }
 }
 
 fn reason(error: Error, pinned: bool) -> Distrust {

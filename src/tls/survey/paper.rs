@@ -1,6 +1,8 @@
 //! What a certificate says, as an administrator knows it. It comes from a stranger: every text is
 //! cut, and holds no byte that a terminal would obey.
 
+use std::net::IpAddr;
+
 use aws_lc_rs::digest::{SHA1_FOR_LEGACY_USE_ONLY, SHA256, digest};
 use x509_parser::extensions::GeneralName;
 use x509_parser::parse_x509_certificate;
@@ -54,6 +56,27 @@ pub enum Key {
     Other,
 }
 
+impl Paper {
+    /// Whether it is for `name`, a host name or an address (RFC 9525 section 6.3).
+    #[must_use]
+    pub fn covers(&self, name: &str) -> bool {
+        if let Ok(address) = name.parse::<IpAddr>() {
+            return self.names.iter().any(|own| own.parse() == Ok(address));
+        }
+        let name = name.to_ascii_lowercase();
+        let behind_label = name.split_once('.').map(|(_, rest)| rest);
+        self.names.iter().any(|own| {
+            *own == name || own.strip_prefix("*.").is_some_and(|rest| behind_label == Some(rest))
+        })
+    }
+
+    /// The hash that it is signed by can be forged, and somebody has to believe it.
+    #[must_use]
+    pub fn is_signed_badly(&self) -> bool {
+        matches!(self.hash.as_str(), "MD5" | "SHA-1") && !self.is_own_issuer
+    }
+}
+
 /// Reads a certificate; `None` if it is none.
 #[must_use]
 pub fn describe(der: &[u8]) -> Option<Paper> {
@@ -90,8 +113,8 @@ fn names(parsed: &X509Certificate<'_>) -> Vec<String> {
 }
 
 fn address(bytes: &[u8]) -> Option<String> {
-    let v4 = <[u8; 4]>::try_from(bytes).ok().map(std::net::IpAddr::from);
-    let v6 = || <[u8; 16]>::try_from(bytes).ok().map(std::net::IpAddr::from);
+    let v4 = <[u8; 4]>::try_from(bytes).ok().map(IpAddr::from);
+    let v6 = || <[u8; 16]>::try_from(bytes).ok().map(IpAddr::from);
     v4.or_else(v6).map(|address| address.to_string())
 }
 

@@ -71,8 +71,8 @@ fn the_library_takes_our_greetings() {
     for (version, kind, alert) in [
         (Version::Tls12, Kind::Cbc, "handshake_failure"),
         (Version::Tls12, Kind::RsaExchange, "handshake_failure"),
-        (Version::Tls11, Kind::Modern, "protocol_version"),
-        (Version::Tls10, Kind::Modern, "protocol_version"),
+        (Version::Tls11, Kind::Modern, "handshake_failure"),
+        (Version::Tls10, Kind::Modern, "handshake_failure"),
     ] {
         let said = read_flight(&answer(&offer(version, &suites_of(kind))));
         let Some(Outcome::Alert(number)) = said else { panic!("{version:?} {kind:?}: {said:?}") };
@@ -144,6 +144,15 @@ fn what_a_certificate_says() {
     let (own, _) = pair();
     let paper = describe(&own).unwrap();
     assert_eq!(paper.names, ["a.test", "10.0.0.1"]);
+    for (name, covered) in
+        [("a.test", true), ("A.test", true), ("x.a.test", false), ("10.0.0.1", true)]
+    {
+        assert_eq!(paper.covers(name), covered, "{name}");
+    }
+    let wild = Paper { names: vec!["*.a.test".to_owned()], ..paper.clone() };
+    for (name, covered) in [("a.test", false), ("x.a.test", true), ("y.x.a.test", false)] {
+        assert_eq!(wild.covers(name), covered, "{name}");
+    }
     // A terminal does not obey it.
     assert_eq!(paper.common_name, "the \\u{1b}[31mserver");
     assert_eq!((paper.key.clone(), paper.hash.as_str()), (Key::Ec(256), "SHA-256"));
