@@ -22,7 +22,7 @@ pub struct Target {
 }
 
 /// All of them.
-pub const TARGETS: [Target; 14] = [
+pub const TARGETS: [Target; 15] = [
     Target { name: "request", judge: crate::http::fuzz_request, rounds: 20_000, pieces: HTTP },
     Target { name: "response", judge: crate::http::fuzz_response, rounds: 20_000, pieces: HTTP },
     Target { name: "answer", judge: crate::http::fuzz_answer, rounds: 5_000, pieces: HTTP },
@@ -36,6 +36,7 @@ pub const TARGETS: [Target; 14] = [
     Target { name: "record", judge: crate::observe::fuzz_record, rounds: 10_000, pieces: HTTP },
     Target { name: "greeting", judge: crate::tls::fuzz_greeting, rounds: 500, pieces: TLS },
     Target { name: "pieces", judge: crate::tls::fuzz_pieces, rounds: 200, pieces: TLS },
+    Target { name: "flight", judge: crate::tls::survey::fuzz_flight, rounds: 2_000, pieces: TLS },
     Target { name: "config", judge: crate::config::fuzz_config, rounds: 1_500, pieces: TOML },
 ];
 

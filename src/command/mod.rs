@@ -2,6 +2,7 @@
 
 mod check;
 mod demo;
+mod doctor;
 mod explain;
 mod instance;
 mod keys;
@@ -88,6 +89,22 @@ enum Command {
         #[arg(long, hide = true, conflicts_with_all = ["word", "json"])]
         markdown: bool,
     },
+    /// Connect to a pool's servers, or to one server, and say which settings work, what goes into the
+    /// file, and what has to be changed at the server; changes nothing
+    #[command(
+        after_help = "Examples: gatehouse doctor front-end\n          gatehouse doctor fe01.contoso.local:4443 --config /etc/gatehouse/gatehouse.toml\nIt connects from the adapter that the file names for the pool, tries TLS versions and cipher suites one by one, and sends\none request without a credential. A server takes a minute at most. No instance has to run.\nWhat --json prints: appliance/docs/doctor.md\nExit codes: 0 it works, and the file has what it needs; 3 the file or a server has to be changed; 1 a server could not be examined; 2 the command or the file is wrong"
+    )]
+    Doctor {
+        /// A pool of the file, or a server: HOST:PORT
+        #[arg(value_name = "POOL|HOST:PORT")]
+        what: String,
+        /// The operator's file; /etc/gatehouse/gatehouse.toml if that is there
+        #[arg(long, value_name = "FILE")]
+        config: Option<PathBuf>,
+        /// Print JSON, one object a line for each address
+        #[arg(long)]
+        json: bool,
+    },
     /// Make the running instance read its file again; if anything is wrong with it, nothing changes
     #[command(
         after_help = "Example: gatehouse reload\nExit codes: 0 the file is in force, 1 no instance was reached, 2 complaints were printed and the old file stays"
@@ -136,6 +153,7 @@ pub fn main() -> ExitCode {
         Command::Schema => keys::schema(),
         Command::Explain { markdown: true, .. } => explain::page(),
         Command::Explain { word, json, .. } => explain::explain(word.as_deref(), json),
+        Command::Doctor { what, config, json } => doctor::doctor(&what, config, json),
         Command::Reload(instance) => instance.have_done("reload"),
         Command::Pool { pool, verb, server, instance } => {
             instance.have_done(&drain_question(&pool, &server, verb == Verb::Drain))

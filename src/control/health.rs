@@ -167,6 +167,11 @@ pub(super) fn servers(live: &Live) -> Vec<(u32, ServerNow)> {
                 refuses_log_ins: server.load.log_ins_refused() >= REFUSED_TOLD,
                 pinned: server.load.pinned(),
                 health: health((pool, up), server, now),
+                certificate_ends: server
+                    .tls
+                    .as_ref()
+                    .and_then(|tls| tls.connector.last_shown())
+                    .map(|(ends, _)| ends),
                 ..ServerNow::default()
             };
             (server.number, told)

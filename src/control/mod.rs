@@ -3,8 +3,10 @@
 //! Nothing here is on a request's way.
 
 mod admin;
+mod certificates;
 mod crew;
 mod datagram;
+pub mod doctor;
 mod doors;
 mod health;
 mod journal;

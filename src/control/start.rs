@@ -12,6 +12,7 @@ use crate::observe::{Counts, say_now};
 use crate::proxy::{Kept, Live, Shared};
 use crate::tls::TicketSecrets;
 
+use super::certificates::Certificates;
 use super::crew::Crew;
 use super::doors::Doors;
 use super::health::{self, Health};
@@ -53,6 +54,7 @@ pub struct Running {
     doors: Doors,
     journal: Journal,
     health: Health,
+    certificates: Certificates,
     overview: Arc<Overview>,
 }
 
@@ -94,7 +96,9 @@ pub(super) fn start_with(
     doors.take_over(opened, &shared.live.load().config, &mut kept, &crew);
     let mut health = Health::default();
     health.take_over(&shared);
-    let mut running = Running { shared, kept, names, crew, doors, journal, health, overview };
+    let certificates = Certificates::watch(Arc::clone(&shared))?;
+    let mut running =
+        Running { shared, kept, names, crew, doors, journal, health, certificates, overview };
     running.readdress();
     running.show();
     if settings.talkative {
@@ -276,6 +280,7 @@ impl Running {
         let drain = self.shared.live.load().config.timeouts.drain;
         self.shared.draining.store(true, Ordering::Release);
         self.health = Health::default();
+        drop(self.certificates);
         // The workers' own handles close when they have taken who waits.
         self.doors = Doors::default();
         self.overview.note_listeners(Vec::new());

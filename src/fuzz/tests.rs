@@ -128,7 +128,7 @@ macro_rules! changed {
     };
 }
 
-changed! { request response answer chunked target path rule host dns names record greeting pieces config }
+changed! { request response answer chunked target path rule host dns names record greeting pieces flight config }
 
 /// What was found once stays mended: every kept input holds.
 #[test]

@@ -106,6 +106,8 @@ pub struct ServerNow {
     pub refuses_log_ins: bool,
     /// What is known of its health.
     pub health: HealthNow,
+    /// When the certificate ends that it has shown last, in seconds since 1970.
+    pub certificate_ends: Option<i64>,
     /// What there was since the start.
     pub sum: Sum,
 }

@@ -157,6 +157,11 @@ fn seconds(micros: Option<u64>) -> Option<f64> {
     micros.map(|micros| micros as f64 / 1e6)
 }
 
+/// Whole days from `now` to `ends`; below 0 it has been.
+pub(super) fn days_left(ends: i64, now: u64) -> i64 {
+    ends.saturating_sub(i64::try_from(now).unwrap_or(i64::MAX)).div_euclid(86_400)
+}
+
 pub(super) fn quantiles(sum: &Sum) -> (Option<f64>, Option<f64>) {
     (seconds(sum.latency.within(0.5)), seconds(sum.latency.within(0.99)))
 }
@@ -327,8 +332,7 @@ fn sites(now: &Snapshot) -> Vec<SiteStatus> {
 
 impl CertificateStatus {
     fn of(name: &str, ends: i64, now: u64) -> Self {
-        let left = ends.saturating_sub(i64::try_from(now).unwrap_or(i64::MAX));
-        Self { name: name.to_owned(), ends, days_left: left.div_euclid(86_400) }
+        Self { name: name.to_owned(), ends, days_left: days_left(ends, now) }
     }
 
     fn trouble(&self, say: &mut impl FnMut(String, String)) {

@@ -1,13 +1,19 @@
 //! Pools, their servers and the names of those in a status: which of them are not as they should be,
 //! what follows, and what to do.
 
+use std::collections::BTreeMap;
+
 use serde::{Deserialize, Serialize};
 
 use super::snapshot::{FailureNow, NameNow, ServerNow, Snapshot, UP};
-use super::status::{Trouble, quantiles, span};
+use super::status::{Trouble, days_left, quantiles, span};
 
 /// Servers of a pool that are spoken of one by one, of those that are not up.
 const SERVERS_TOLD_MAX: usize = 3;
+
+/// A server's certificate that ends within so many days is spoken of: whoever has to renew it has
+/// to ask an authority, and somebody who may touch the server.
+const SERVER_DAYS_LEFT_MIN: i64 = 30;
 
 /// Names that are spoken of.
 const NAMES_TOLD_MAX: usize = 5;
@@ -52,6 +58,10 @@ pub struct ServerStatus {
     pub median_seconds: Option<f64>,
     /// 99 of 100 began within this.
     pub p99_seconds: Option<f64>,
+    /// When the certificate ends that it has shown last; `null` if it has shown none.
+    pub certificate_ends: Option<i64>,
+    /// Whole days until then; below 0 it has ended.
+    pub certificate_days_left: Option<i64>,
 }
 
 /// A name of servers that has no answer, or leads back to us.
@@ -73,7 +83,8 @@ pub struct NameStatus {
 impl PoolStatus {
     pub(super) fn of(name: &str, now: &Snapshot) -> Self {
         let ours = now.servers.iter().filter(|server| server.pool == name);
-        Self { name: name.to_owned(), servers: ours.filter_map(ServerStatus::of).collect() }
+        let servers = ours.filter_map(|server| ServerStatus::of(server, now.now)).collect();
+        Self { name: name.to_owned(), servers }
     }
 
     /// Servers that are up.
@@ -84,7 +95,7 @@ impl PoolStatus {
 
 impl ServerStatus {
     /// `None` if it is not in force.
-    fn of(server: &ServerNow) -> Option<Self> {
+    fn of(server: &ServerNow, now: u64) -> Option<Self> {
         let (median_seconds, p99_seconds) = quantiles(&server.sum);
         Some(Self {
             name: server.name.clone(),
@@ -100,6 +111,8 @@ impl ServerStatus {
             unreached: server.sum.unreached,
             median_seconds,
             p99_seconds,
+            certificate_ends: server.certificate_ends,
+            certificate_days_left: server.certificate_ends.map(|ends| days_left(ends, now)),
         })
     }
 
@@ -164,9 +177,11 @@ pub(super) fn pool_troubles(now: &Snapshot) -> (Vec<Trouble>, Vec<Trouble>) {
     let (mut whole, mut single, mut notes) = (Vec::new(), Vec::new(), Vec::new());
     for name in &now.pools {
         let servers = now.servers.iter().filter(|server| server.pool == *name);
-        let told: Vec<_> =
-            servers.filter_map(|server| Some((server, ServerStatus::of(server)?))).collect();
+        let told: Vec<_> = servers
+            .filter_map(|server| Some((server, ServerStatus::of(server, now.now)?)))
+            .collect();
         let ill: Vec<_> = told.iter().filter_map(|one| Some((one, one.1.news(now.now)?))).collect();
+        single.extend(ending(name, &told));
         if told.is_empty() {
             // A name that is in trouble says more.
             if !now.names.iter().any(|one| one.pools.contains(name)) {
@@ -194,6 +209,37 @@ pub(super) fn pool_troubles(now: &Snapshot) -> (Vec<Trouble>, Vec<Trouble>) {
     }));
     whole.append(&mut single);
     (whole, notes)
+}
+
+/// Certificates of a pool's servers that end soon; servers with the same one are told together.
+fn ending(pool: &str, told: &[(&ServerNow, ServerStatus)]) -> Vec<Trouble> {
+    let mut by_end: BTreeMap<i64, (i64, Vec<&str>)> = BTreeMap::new();
+    for (_, it) in told {
+        if let (Some(ends), Some(days)) = (it.certificate_ends, it.certificate_days_left)
+            && days < SERVER_DAYS_LEFT_MIN
+        {
+            by_end.entry(ends).or_insert((days, Vec::new())).1.push(&it.address);
+        }
+    }
+    let troubles = by_end.into_values().map(|(days, servers)| {
+        let whose = match servers.as_slice() {
+            [one] => format!("of server {one}"),
+            some => format!("of servers {}", some.join(", ")),
+        };
+        let when = match days {
+            ..0 => "has ended: connections to it are refused by this box".to_owned(),
+            0 => "ends today: then connections to it are refused by this box".to_owned(),
+            1 => "ends in 1 day".to_owned(),
+            _ => format!("ends in {days} days"),
+        };
+        Trouble {
+            what: format!("pool {pool}: the certificate {whose} {when}"),
+            next: format!(
+                "renew it at the server and bind the new one (IIS: Bindings; Lync: Set-CsCertificate); `gatehouse doctor {pool}` then says whether the file still fits"
+            ),
+        }
+    });
+    troubles.collect()
 }
 
 /// A server that is not up, and its news.

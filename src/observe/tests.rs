@@ -174,6 +174,24 @@ fn what_somebody_has_to_do_something_about() {
     check(ends(20), &["certificate www ends in 20 days"]);
     check(ends(0), &["certificate www ends today"]);
     check(ends(-3), &["certificate www has ended: browsers and clients refuse it"]);
+    let shown = |days: i64| {
+        move |now: &mut Snapshot| {
+            let first = now.servers[0].clone();
+            now.servers = ["192.0.2.1:443", "192.0.2.2:443", "192.0.2.3:443"]
+                .map(|address| ServerNow {
+                    address: address.to_owned(),
+                    certificate_ends: Some(NOW as i64 + days * DAY + 9),
+                    ..first.clone()
+                })
+                .to_vec();
+            now.servers[1].certificate_ends = Some(NOW as i64 + 400 * DAY);
+        }
+    };
+    check(shown(30), &[]);
+    let both = "pool web: the certificate of servers 192.0.2.1:443, 192.0.2.3:443";
+    check(shown(29), &[&format!("{both} ends in 29 days")]);
+    check(shown(1), &[&format!("{both} ends in 1 day")]);
+    check(shown(-1), &[&format!("{both} has ended: connections to it are refused by this box")]);
     check(|now| now.clients.0 = 14_399, &[]);
     check(|now| now.clients.0 = 14_400, &["14400 of 16000 are in use: limits.clients_max"]);
     check(

@@ -433,13 +433,24 @@ fn connector(
     verify: Option<String>,
     authorities: &Authorities,
 ) -> Result<Connector, String> {
-    Connector::new(&ConnectorSettings {
+    Connector::new(&connector_settings(tls, verify, authorities))
+}
+
+/// What a pool's servers are offered, and who has to vouch for them; `verify` is the name to verify
+/// where it differs from the one that is sent.
+#[must_use]
+pub fn connector_settings(
+    tls: &UpstreamTls,
+    verify: Option<String>,
+    authorities: &Authorities,
+) -> ConnectorSettings {
+    ConnectorSettings {
         authorities: authorities.clone(),
         pin_sha256: tls.pin_sha256.clone(),
         verify,
         send_name: tls.sni != Sni::None,
         tls12_only: tls.profile == Profile::Tls12,
-    })
+    }
 }
 
 #[cfg(test)]

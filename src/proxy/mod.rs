@@ -29,6 +29,6 @@ mod worker;
 pub use accept::{caught, serve_accepted, serve_listener};
 pub use admit::Crowd;
 pub use kept::{DoorId, Kept};
-pub use live::{Live, LivePool, LiveServer, ServerTls};
+pub use live::{Live, LivePool, LiveServer, ServerTls, connector_settings};
 pub use visit::{Refusal, Visitor};
 pub use worker::{RECORDS_MAX, Shared, Worker, WorkerEnds, WriterEnds, journal};

@@ -16,6 +16,7 @@ use rustls::{
     CertificateError, ClientConfig, DigitallySignedStruct, Error, RootCertStore, SignatureScheme,
 };
 
+use super::witness::{Noting, Shown};
 use super::{Session, TlsFault, provider};
 
 /// Sessions that are kept to be resumed, per server and name.
@@ -77,6 +78,7 @@ pub struct ConnectorSettings {
 #[derive(Clone)]
 pub struct Connector {
     config: Arc<ClientConfig>,
+    shown: Arc<Shown>,
 }
 
 impl fmt::Debug for Connector {
@@ -95,12 +97,17 @@ impl Connector {
             Some(name) => Some(server_name(name)?),
             None => None,
         };
-        let pins = settings.pin_sha256.clone();
-        let authorities = match pins.is_empty() {
-            true => settings.authorities.clone(),
-            false => Authorities::default(),
-        };
-        let verifier = Arc::new(Verifier { authorities, pins, verify });
+        let verifier = Verifier::new(&settings.authorities, &settings.pin_sha256, verify);
+        Self::with_verifier(settings, Arc::new(verifier))
+    }
+
+    /// The same, with somebody else to judge the server.
+    pub(super) fn with_verifier(
+        settings: &ConnectorSettings,
+        judge: Arc<dyn ServerCertVerifier>,
+    ) -> Result<Self, String> {
+        let shown = Arc::<Shown>::default();
+        let verifier = Arc::new(Noting { judge, shown: Arc::clone(&shown) });
         let versions: &[_] = if settings.tls12_only { &[&TLS12] } else { &[&TLS13, &TLS12] };
         let builder = ClientConfig::builder_with_provider(provider());
         let builder = builder.with_protocol_versions(versions).map_err(|e| e.to_string())?;
@@ -109,7 +116,19 @@ impl Connector {
         config.enable_sni = settings.send_name;
         config.alpn_protocols = vec![b"http/1.1".to_vec()];
         config.resumption = Resumption::in_memory_sessions(SESSIONS_MAX);
-        Ok(Self { config: Arc::new(config) })
+        Ok(Self { config: Arc::new(config), shown })
+    }
+
+    /// The certificate that the server has shown last: the last second of its life, and when it was
+    /// shown, both since 1970. `None`: none yet.
+    #[must_use]
+    pub fn last_shown(&self) -> Option<(i64, i64)> {
+        self.shown.last()
+    }
+
+    /// Somebody else has seen what the server shows to us.
+    pub fn note_shown(&self, ends: i64, at: i64) {
+        self.shown.note(ends, at);
     }
 
     /// A new session with a server of this name (a host name or an address literal).
@@ -123,7 +142,7 @@ impl Connector {
     }
 }
 
-fn server_name(name: &str) -> Result<ServerName<'static>, String> {
+pub(super) fn server_name(name: &str) -> Result<ServerName<'static>, String> {
     let bare = name.strip_prefix('[').and_then(|rest| rest.strip_suffix(']')).unwrap_or(name);
     ServerName::try_from(bare.to_owned()).map_err(|_| format!("`{name}` is no server name"))
 }
@@ -149,13 +168,26 @@ fn is_authority(certificate: &CertificateDer<'_>) -> bool {
 }
 
 #[derive(Debug)]
-struct Verifier {
+pub(super) struct Verifier {
     authorities: Authorities,
     pins: Vec<[u8; 32]>,
     verify: Option<ServerName<'static>>,
 }
 
 impl Verifier {
+    /// Pins, if any, replace the authorities; `verify` replaces the name that is sent.
+    pub(super) fn new(
+        authorities: &Authorities,
+        pins: &[[u8; 32]],
+        verify: Option<ServerName<'static>>,
+    ) -> Self {
+        let authorities = match pins.is_empty() {
+            true => authorities.clone(),
+            false => Authorities::default(),
+        };
+        Self { authorities, pins: pins.to_vec(), verify }
+    }
+
     /// A pinned key, or a certificate that stands in the file itself, needs no chain; the name is
     /// verified all the same.
     fn is_known(&self, certificate: &CertificateDer<'_>, parsed: &ParsedCertificate<'_>) -> bool {

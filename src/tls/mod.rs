@@ -11,7 +11,9 @@ mod client;
 mod fuzz;
 mod server;
 mod session;
+pub mod survey;
 mod tickets;
+mod witness;
 
 pub use client::{Authorities, Connector, ConnectorSettings};
 #[cfg(any(test, fuzzing))]
@@ -19,6 +21,7 @@ pub use fuzz::{fuzz_greeting, fuzz_pieces};
 pub use server::{Greeting, Identity, Presented, Terminator};
 pub use session::{Received, SEALED_EXTRA_BYTES, Session, TlsFault};
 pub use tickets::TicketSecrets;
+pub use witness::Witness;
 
 use std::sync::Arc;
 

@@ -13,6 +13,7 @@ mod check;
 mod crossing;
 #[path = "../hostile/dice.rs"]
 mod dice;
+mod doctor;
 mod doors;
 mod early;
 mod every_key;

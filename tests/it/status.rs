@@ -3,7 +3,9 @@
 use serde_json::Value;
 
 use crate::rig::name_server::{NameServer, fails, gives};
-use crate::rig::{Folder, Gatehouse, Origin, Outcome, Wire, free_port, run, until};
+use crate::rig::{
+    Folder, Gatehouse, Origin, Outcome, Real, Wire, free_port, nginx_for_days, run, until,
+};
 
 const SITE: &str = "[site.a]\nnames = [\"a.test\"]\nlisteners = [\"http\", \"https\"]\n\
                     certificate = \"a\"\n\
@@ -50,6 +52,32 @@ fn expect_trouble(gatehouse: &Gatehouse, what: &str, next: &str) {
 fn get(client: &mut Wire, path: &str) -> u16 {
     client.send(format!("GET {path} HTTP/1.1\r\nHost: a.test\r\n\r\n"));
     client.answer().status()
+}
+
+/// A server of a pool whose certificate ends in so many days, and a proxy that has not asked it yet.
+fn ending(days: i64) -> (Real, Gatehouse) {
+    let server = nginx_for_days(days);
+    let gatehouse = Gatehouse::publish_secure(&[server.tls], SITE);
+    (server, gatehouse)
+}
+
+/// What a connection sees is known at once; who is not asked is looked at.
+#[test]
+fn a_servers_certificate_ends_soon() {
+    let (_server, gatehouse) = ending(9);
+    assert_eq!(json(&gatehouse)["pools"][0]["servers"][0]["certificate_ends"], Value::Null);
+    assert_eq!(get(&mut gatehouse.client(), "/small.txt"), 200);
+    expect_trouble(&gatehouse, "ends in 9 days", "`gatehouse doctor origin`");
+    let told = json(&gatehouse);
+    assert_eq!(told["pools"][0]["servers"][0]["certificate_days_left"], 9, "{told:#}");
+    let (_server, gatehouse) = ending(29);
+    expect_trouble(&gatehouse, "ends in 29 days", "renew it at the server");
+    let (_server, gatehouse) = ending(31);
+    let told = until("the look", || {
+        let told = json(&gatehouse);
+        (told["pools"][0]["servers"][0]["certificate_days_left"] == 31).then_some(told)
+    });
+    assert_eq!(told["troubles"], serde_json::json!([]));
 }
 
 #[test]

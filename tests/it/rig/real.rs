@@ -75,7 +75,19 @@ fn prepare() -> (Folder, [u16; 2]) {
 /// nginx. Its log says `connection request-on-it method target version host status`.
 #[track_caller]
 pub(crate) fn nginx() -> Real {
-    let (folder, [plain, tls]) = prepare();
+    nginx_in(prepare())
+}
+
+/// The same with a certificate that ends in so many days and some hours.
+#[track_caller]
+pub(crate) fn nginx_for_days(days: i64) -> Real {
+    let (folder, ports) = prepare();
+    folder.certificate_for_days("origin", &["origin.test"], days);
+    nginx_in((folder, ports))
+}
+
+#[track_caller]
+fn nginx_in((folder, [plain, tls]): (Folder, [u16; 2])) -> Real {
     // A master with all rights would give them up to somebody who cannot write here.
     let user = if geteuid().is_root() { "user root;" } else { "" };
     folder.write(
