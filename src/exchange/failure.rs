@@ -39,6 +39,10 @@ pub enum ClientFault {
     AddressRefused,
     /// More connections from its address than `clients_per_address_max`.
     TooManyFromAddress,
+    /// It speaks nothing newer than TLS 1.1.
+    TlsTooOld,
+    /// It knows no cipher suite that the listener offers.
+    NoCommonSuite,
 }
 
 /// What the server, or the way to it, did.
@@ -102,6 +106,7 @@ impl Failure {
                 ClientFault::NoRule => 404,
                 ClientFault::AddressRefused => 403,
                 ClientFault::TooManyFromAddress => 429,
+                ClientFault::TlsTooOld | ClientFault::NoCommonSuite => 400,
             },
             Self::Upstream(fault) => match fault {
                 UpstreamFault::AllDown
@@ -141,6 +146,8 @@ impl Failure {
                 ClientFault::NoRule => "no_rule",
                 ClientFault::AddressRefused => "address_refused",
                 ClientFault::TooManyFromAddress => "too_many_from_address",
+                ClientFault::TlsTooOld => "client_tls_too_old",
+                ClientFault::NoCommonSuite => "client_no_common_suite",
             },
             Self::Upstream(fault) => match fault {
                 UpstreamFault::AllDown => "all_down",

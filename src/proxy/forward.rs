@@ -17,6 +17,7 @@ use crate::http::{Credential, Framing, RequestFacts};
 use crate::net::{Block, Machine, Moment, Socket};
 use crate::observe::Text;
 use crate::pool::settings::Timeouts;
+use crate::tls::{NO_RENEGOTIATION, OldSuite};
 
 use super::alarm::{Alarm, Which};
 use super::answer::{Answered, NoAnswer, answer};
@@ -112,6 +113,7 @@ pub(super) fn forward<M: Machine>(
                 Err(failure) => return refuse(client, plan, failure).await,
             };
             plan.record.reused = lease.reused;
+            plan.record.upstream_suite = lease.stream.old_suite().map(OldSuite::name);
             let (attempt, progress) = attempt(client, &mut plan, &lease, pinned).await;
             note_progress(&mut plan, &progress);
             match attempt {
@@ -190,6 +192,10 @@ async fn attempt<M: Machine>(
     let progress = exchange.progress;
     client.inbox = inbox;
     note_health(lease, &attempt, &progress, client.worker.alarms.now());
+    if !matches!(attempt, Attempt::Answered(_)) && lease.stream.has_asked_again() {
+        let (server, why) = (&lease.busy.server().text, format!("TLS: {NO_RENEGOTIATION}"));
+        client.worker.shared.notices.say(server, &why);
+    }
     (attempt, progress)
 }
 

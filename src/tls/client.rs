@@ -1,7 +1,7 @@
 //! The side that servers see: whom we trust, and whose name we expect.
 
-use std::fmt;
 use std::sync::Arc;
+use std::{fmt, io};
 
 use aws_lc_rs::digest;
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
@@ -11,12 +11,12 @@ use rustls::client::{
 use rustls::crypto::{verify_tls12_signature, verify_tls13_signature};
 use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
 use rustls::server::ParsedCertificate;
-use rustls::version::{TLS12, TLS13};
 use rustls::{
     CertificateError, ClientConfig, DigitallySignedStruct, Error, RootCertStore, SignatureScheme,
 };
 
-use super::{Session, TlsFault, provider};
+use super::profile::{Profile, provider};
+use super::{Session, TlsFault, server_fault};
 
 /// Sessions that are kept to be resumed, per server and name.
 const SESSIONS_MAX: usize = 64;
@@ -69,14 +69,15 @@ pub struct ConnectorSettings {
     pub verify: Option<String>,
     /// Whether the server name is sent at all.
     pub send_name: bool,
-    /// TLS 1.3 is not offered.
-    pub tls12_only: bool,
+    /// What is offered.
+    pub profile: Profile,
 }
 
 /// Opens sessions to one server; those that it remembers are resumed.
 #[derive(Clone)]
 pub struct Connector {
     config: Arc<ClientConfig>,
+    profile: Profile,
 }
 
 impl fmt::Debug for Connector {
@@ -101,15 +102,16 @@ impl Connector {
             false => Authorities::default(),
         };
         let verifier = Arc::new(Verifier { authorities, pins, verify });
-        let versions: &[_] = if settings.tls12_only { &[&TLS12] } else { &[&TLS13, &TLS12] };
-        let builder = ClientConfig::builder_with_provider(provider());
-        let builder = builder.with_protocol_versions(versions).map_err(|e| e.to_string())?;
+        let profile = settings.profile;
+        let builder = ClientConfig::builder_with_provider(profile.provider());
+        let builder =
+            builder.with_protocol_versions(profile.versions()).map_err(|e| e.to_string())?;
         let builder = builder.dangerous().with_custom_certificate_verifier(verifier);
         let mut config = builder.with_no_client_auth();
         config.enable_sni = settings.send_name;
         config.alpn_protocols = vec![b"http/1.1".to_vec()];
         config.resumption = Resumption::in_memory_sessions(SESSIONS_MAX);
-        Ok(Self { config: Arc::new(config) })
+        Ok(Self { config: Arc::new(config), profile })
     }
 
     /// A new session with a server of this name (a host name or an address literal).
@@ -120,6 +122,18 @@ impl Connector {
         let name = server_name(name).map_err(|why| TlsFault(Error::General(why)))?;
         let connection = UnbufferedClientConnection::new(Arc::clone(&self.config), name);
         Ok(Session::client(connection.map_err(TlsFault)?))
+    }
+
+    /// Why a handshake failed, and what to do: a sentence for the administrator.
+    #[must_use]
+    pub fn explain(&self, fault: &TlsFault) -> String {
+        server_fault::explain(fault, self.profile)
+    }
+
+    /// The same where the connection failed in the middle of the handshake.
+    #[must_use]
+    pub fn explain_end(&self, error: &io::Error) -> String {
+        server_fault::explain_end(error, self.profile)
     }
 }
 
@@ -191,15 +205,21 @@ impl ServerCertVerifier for Verifier {
         now: UnixTime,
     ) -> Result<ServerCertVerified, Error> {
         let name = self.verify.as_ref().unwrap_or(name);
+        if let Some(fault) = server_fault::weak_key(certificate) {
+            return Err(fault.into());
+        }
+        let better = |error| server_fault::better(error, (certificate, intermediates), name);
         let parsed = ParsedCertificate::try_from(certificate)?;
         if self.is_known(certificate, &parsed) {
             judge_dates(certificate, now)?;
-            verify_server_name(&parsed, name)?;
+            verify_server_name(&parsed, name).map_err(better)?;
             return Ok(ServerCertVerified::assertion());
         }
         match &self.authorities.chain {
-            Some(chain) => chain.verify_server_cert(certificate, intermediates, name, ocsp, now),
-            None if self.pins.is_empty() => Err(CertificateError::UnknownIssuer.into()),
+            Some(chain) => chain
+                .verify_server_cert(certificate, intermediates, name, ocsp, now)
+                .map_err(better),
+            None if self.pins.is_empty() => Err(better(CertificateError::UnknownIssuer.into())),
             None => Err(Error::General("the server's key is not in pin_sha256".to_owned())),
         }
     }

@@ -31,6 +31,7 @@ mod manual;
 mod metrics;
 mod names;
 mod namespaces;
+mod old_tls;
 mod pages;
 mod patience;
 mod pools;
