@@ -8,7 +8,7 @@ use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, Server
 use rustls::client::{
     Resumption, UnbufferedClientConnection, WebPkiServerVerifier, verify_server_name,
 };
-use rustls::crypto::{verify_tls12_signature, verify_tls13_signature};
+use rustls::crypto::{CryptoProvider, verify_tls12_signature, verify_tls13_signature};
 use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
 use rustls::server::ParsedCertificate;
 use rustls::{
@@ -92,6 +92,14 @@ impl Connector {
     /// # Errors
     /// A sentence for the administrator: a name that is none.
     pub fn new(settings: &ConnectorSettings) -> Result<Self, String> {
+        Self::offering(settings, settings.profile.provider())
+    }
+
+    /// One that offers what is in `provider`.
+    pub(super) fn offering(
+        settings: &ConnectorSettings,
+        provider: Arc<CryptoProvider>,
+    ) -> Result<Self, String> {
         let verify = match &settings.verify {
             Some(name) => Some(server_name(name)?),
             None => None,
@@ -103,7 +111,7 @@ impl Connector {
         };
         let verifier = Arc::new(Verifier { authorities, pins, verify });
         let profile = settings.profile;
-        let builder = ClientConfig::builder_with_provider(profile.provider());
+        let builder = ClientConfig::builder_with_provider(provider);
         let builder =
             builder.with_protocol_versions(profile.versions()).map_err(|e| e.to_string())?;
         let builder = builder.dangerous().with_custom_certificate_verifier(verifier);

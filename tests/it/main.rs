@@ -31,6 +31,7 @@ mod manual;
 mod metrics;
 mod names;
 mod namespaces;
+mod old_clients;
 mod old_tls;
 mod pages;
 mod patience;

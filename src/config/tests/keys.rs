@@ -423,7 +423,7 @@ fn the_schema_refuses_what_is_refused() {
         ("site.*.timeouts.drain", "\"5s\"", ".site.main.timeouts.drain: unknown"),
         ("limits.head_bytes_max", "1", ".limits.head_bytes_max: anyOf"),
         ("pool.*.balance", "\"fair\"", ".pool.front-end.balance: enum"),
-        ("pool.*.tls.profile", "\"windows-2012r2\"", ".pool.front-end.tls.profile: enum"),
+        ("pool.*.tls.profile", "\"windows-2003\"", ".pool.front-end.tls.profile: enum"),
         ("pool.*.servers", "[\"fe01\"]", ".pool.front-end.servers[0]: anyOf"),
         ("pool.*.servers", "[{ weight = 1 }]", ".pool.front-end.servers[0]: anyOf"),
         ("listener.*.port", "65536", ".listener.https.port: bounds"),

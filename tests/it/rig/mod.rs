@@ -25,6 +25,6 @@ pub(crate) use named::{named, named_at};
 pub(crate) use origin::Origin;
 pub(crate) use program::{Outcome, begin_with_input, curl, run};
 pub(crate) use real::{Real, apache, nginx};
-pub(crate) use schannel::{StandIn, WINDOWS, Windows};
+pub(crate) use schannel::{StandIn, WINDOWS};
 pub(crate) use time::{LIMIT, SOON, expect_within, now, until, until_moment};
 pub(crate) use wire::{End, Wire};

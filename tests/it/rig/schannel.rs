@@ -81,7 +81,7 @@ impl StandIn {
     #[track_caller]
     pub(crate) fn gnutls(folder: Folder, priority: &str) -> Self {
         let all = format!(
-            "--http --x509certfile origin.pem --x509keyfile origin.key --priority {priority}"
+            "--http --noticket --x509certfile origin.pem --x509keyfile origin.key --priority {priority}"
         );
         Self::start("gnutls-serv", folder, &all, "--port", "")
     }
@@ -90,12 +90,13 @@ impl StandIn {
         let port = free_port();
         let at = format!("{before}{port}");
         let all = arguments.split_whitespace().chain([option, &at]);
+        let words = std::fs::File::create(folder.at("stand-in.out")).unwrap();
         let errors = std::fs::File::create(folder.at("stand-in.log")).unwrap();
         let mut program = Program::start(name, all, |command| {
             command.current_dir(folder.path());
             // It takes words for commands, and ends where they end.
             command.stdin(Stdio::piped());
-            command.stdout(Stdio::null()).stderr(errors);
+            command.stdout(words).stderr(errors);
         });
         until(&format!("the readiness of {name} {arguments}"), || {
             let said = || std::fs::read_to_string(folder.at("stand-in.log")).unwrap_or_default();
