@@ -158,7 +158,7 @@ fn client_meaning(fault: ClientFault) -> &'static str {
             "The client speaks nothing newer than TLS 1.0 or 1.1, which are not offered: they have been given up by everybody (RFC 8996). `host` of the log line is the server name that it asked for, if it sent one."
         }
         ClientFault::NoCommonSuite => {
-            "The client speaks TLS 1.2, and knows none of the cipher suites that the listener offers with its certificate. Windows 7 and 8.1 know no modern one with an RSA certificate."
+            "The client speaks TLS 1.2, and knows none of the cipher suites, or of the curves, that the listener offers with its certificate. Windows 7 and 8.1 know no modern one with an RSA certificate."
         }
         ClientFault::TooManyFromAddress => {
             "More clients came from one address than `limits.clients_per_address_max` allows."

@@ -3,7 +3,7 @@
 use std::sync::{Arc, LazyLock};
 
 use super::{
-    Authorities, Connector, ConnectorSettings, Greeting, Identity, ListenerProfile, Profile,
+    Authorities, Connector, ConnectorSettings, Greeting, Hello, Identity, ListenerProfile, Profile,
     SEALED_EXTRA_BYTES, Session, Terminator, TicketSecrets, certificate,
 };
 
@@ -55,6 +55,9 @@ pub fn fuzz_greeting(input: &[u8]) {
         let connector = &ENDS.connectors[usize::from(choice >> 1 & 1)];
         let connect = || connector.connect(NAME).unwrap_or_else(|fault| panic!("{fault}"));
         return stranger(connect, input);
+    }
+    if let Some(Hello { name: Some(name), .. }) = Hello::read(input) {
+        assert!(name.len() <= input.len() && name.bytes().all(|byte| byte.is_ascii_graphic()));
     }
     let greet = |bytes: &[u8]| {
         let mut alert = Vec::new();

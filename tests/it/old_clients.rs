@@ -4,7 +4,10 @@
 
 use std::fs;
 
-use crate::rig::{Folder, Gatehouse, Kind, Outcome, Wire, begin_with_input, curl, nginx};
+use crate::metrics;
+use crate::rig::{
+    Folder, Gatehouse, Kind, Outcome, StandIn, Wire, begin_with_input, curl, free_port, nginx,
+};
 
 const OLD_CURVES: &str = "-curves P-256:P-384 -sigalgs RSA+SHA256:RSA+SHA384:RSA+SHA1:ECDSA+SHA256:ECDSA+SHA384:ECDSA+SHA1";
 
@@ -43,12 +46,14 @@ fn publish(profile: &str) -> Gatehouse {
          [certificate.rsa]\nchain = \"rsa.pem\"\nkey = \"rsa.key\"\n\
          [certificate.ecdsa]\nchain = \"ecdsa.pem\"\nkey = \"ecdsa.key\"\n"
     );
-    for (site, certificate) in
-        [("rsa", "\"rsa\""), ("ecdsa", "\"ecdsa\""), ("both", "[\"rsa\", \"ecdsa\"]")]
-    {
+    for (table, site, certificate) in [
+        ("a", "rsa", "\"rsa\""),
+        ("ecdsa", "ecdsa", "\"ecdsa\""),
+        ("both", "both", "[\"rsa\", \"ecdsa\"]"),
+    ] {
         text += &format!(
-            "[site.{site}]\nnames = [\"{site}.test\"]\nlisteners = [\"https\"]\ncertificate = {certificate}\n\
-             [[site.{site}.rule]]\npath = \"/\"\nrespond = {{ status = 200, body = \"site {site}\" }}\n"
+            "[site.{table}]\nnames = [\"{site}.test\"]\nlisteners = [\"https\"]\ncertificate = {certificate}\n\
+             [[site.{table}.rule]]\npath = \"/\"\nrespond = {{ status = 200, body = \"site {site}\" }}\n"
         );
     }
     Gatehouse::start(folder, &text)
@@ -222,5 +227,46 @@ fn large_bodies_by_old_suites() {
         for record in &gatehouse.records(lines)[lines - 2..] {
             assert_eq!(record["client_suite"], suite, "{record}");
         }
+    }
+}
+
+/// Old on both sides: one line of the log tells both, and so do the metrics, each by suite.
+#[test]
+fn log_and_metrics_tell_of_old_suites() {
+    let origin = Folder::new();
+    origin.certificate("origin", &["origin.test"], Kind::Rsa);
+    origin.write("page.txt", "a page");
+    let words = "-WWW -no_tls1_3 -cipher ECDHE-RSA-AES256-SHA:@SECLEVEL=0";
+    let server = StandIn::openssl(origin, words);
+    let folder = Folder::new();
+    folder.certificate("a", &["a.test"], Kind::Rsa);
+    let port = free_port();
+    let text = format!(
+        "{}[listener.https]\nport = $https\ntls = true\nprofile = \"windows-7\"\ncertificate = \"a\"\n\
+         [pool.origin]\nservers = [\"127.0.0.1:{}\"]\n\
+         [pool.origin.tls]\nca = \"ca.pem\"\nserver_name = \"origin.test\"\nprofile = \"windows-2012r2\"\n",
+        metrics::admin(port),
+        server.port
+    );
+    let gatehouse = Gatehouse::start(folder, &text);
+    let (client, upstream) = ("ECDHE-RSA-AES128-SHA256", "ECDHE-RSA-AES256-SHA");
+    let only = ["--fail", "--tls-max", "1.2", "--ciphers", client, "https://a.test/page.txt"];
+    assert_eq!(curl(&gatehouse, &only).finish().expect_success().text(), "a page");
+    let record = &gatehouse.records(1)[0];
+    assert_eq!(record["client_suite"], client, "{record}");
+    assert_eq!(record["upstream_suite"], upstream, "{record}");
+    let series = |name: &str, suite: &str| format!("gatehouse_{name}_total{{suite=\"{suite}\"}}");
+    metrics::expect(
+        port,
+        &[
+            (&series("old_suite_handshakes", client), 1.0),
+            (&series("old_suite_handshakes", upstream), 0.0),
+            (&series("upstream_old_suite_handshakes", upstream), 1.0),
+            (&series("upstream_old_suite_handshakes", client), 0.0),
+        ],
+    );
+    // `check` and the start warn of both.
+    for table in ["listener `https`", "pool `origin`"] {
+        gatehouse.expect_said(&format!("warning: {table} offers cipher suites of old Windows"));
     }
 }
