@@ -92,7 +92,7 @@
 //! * No repair of ambiguous messages: they are refused.
 //! * No way back from a [pinned](exchange::OwnSettled) connection to one that anybody may use.
 //! * No clock reading outside `net/clock.rs`, no name of the runtime outside `net/uring.rs`, no
-//!   unsafe code outside `net/sys.rs` and `bench/ring.rs`.
+//!   unsafe code outside `net/sys.rs`, `tls/legacy.rs` and `bench/ring.rs`.
 
 pub mod bench;
 pub mod command;

@@ -187,10 +187,25 @@ impl Faults {
         self.add(at, format!("listener `{listener}` has a profile and does not speak TLS"))
             .help("add tls = true, or leave the profile out");
     }
+
+    pub(super) fn listener_with_old_suites(&mut self, at: At, listener: &str) {
+        self.warn(at, format!("listener `{listener}` offers cipher suites of old Windows to everybody"))
+            .help("as asked for; an ECDSA certificate beside the RSA one serves Windows 7 and 8.1 without them. `client_suite` in the log shows who uses them");
+    }
 }
 
 /// Pools.
 impl Faults {
+    pub(super) fn pool_with_old_suites(&mut self, at: At, pool: &str) {
+        self.warn(at, format!("pool `{pool}` offers cipher suites of old Windows to its servers"))
+            .help("as asked for; Windows Server 2016 and newer, and older ones with an ECDSA certificate, need profile = \"tls12\" at most");
+    }
+
+    pub(super) fn suite_without_profile(&mut self, at: At) {
+        self.add(at, "sha384_suite goes with profile = \"windows-2012r2\" only")
+            .help("add that profile, or leave sha384_suite out");
+    }
+
     pub(super) fn pool_without_servers(&mut self, at: At, pool: &str) {
         if self.may_be_there("servers") {
             return;

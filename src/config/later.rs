@@ -5,12 +5,7 @@
 pub(super) const LATER: &[&str] = &["lync"];
 
 /// Values of the contract that nothing implements yet: key, value.
-pub(super) const LATER_VALUES: &[(&str, &str)] = &[
-    ("profile", "windows-7"),
-    ("profile", "windows-2012r2"),
-    ("affinity", "source"),
-    ("affinity", "cookie"),
-];
+pub(super) const LATER_VALUES: &[(&str, &str)] = &[("affinity", "source"), ("affinity", "cookie")];
 
 /// Whether a key is known, but for later.
 pub(super) fn is_later(pattern: &str) -> bool {

@@ -50,7 +50,8 @@ impl Judge<'_> {
         }
         let port = self.number("port", table.port.as_ref(), (1, 65_535)).unwrap_or(0) as u16;
         let published = self.number("published_port", table.published_port.as_ref(), (1, 65_535));
-        self.choice("profile", table.profile.as_ref(), &[("modern", ())]);
+        let profiles = [("modern", false), ("windows-7", true)];
+        let old_suites = self.choice("profile", table.profile.as_ref(), &profiles);
         match &table.certificate {
             None if tls => self.faults.tls_without_certificate(name.at, &name.value),
             Some(list) if tls && list.value.is_empty() => {
@@ -61,6 +62,9 @@ impl Judge<'_> {
         }
         if let Some(profile) = table.profile.as_ref().filter(|_| !tls) {
             self.faults.profile_without_tls(profile.at, &name.value);
+        }
+        if let Some(profile) = table.profile.as_ref().filter(|_| tls && old_suites) {
+            self.faults.listener_with_old_suites(profile.at, &name.value);
         }
         let certificates = table.certificate.as_ref().map(|list| list.value.as_slice());
         let certificates = self.places_of("certificate", certificates.unwrap_or(&[]));
@@ -75,6 +79,7 @@ impl Judge<'_> {
             port,
             published_port: published.map_or(port, |port| port as u16),
             tls,
+            old_suites,
             certificates,
         }
     }

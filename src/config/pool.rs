@@ -66,7 +66,7 @@ impl Judge<'_> {
         self.affinity(table.affinity.as_ref());
         let balances =
             [("least-loaded", Balance::LeastLoaded), ("round-robin", Balance::RoundRobin)];
-        let tls = table.tls.as_ref().map(|tls| self.upstream_tls(&tls.value));
+        let tls = table.tls.as_ref().map(|tls| self.upstream_tls(&name.value, &tls.value));
         let probe = table.probe.as_ref();
         PoolSettings {
             id: PoolId(place as u32),
@@ -154,7 +154,7 @@ impl Judge<'_> {
         }
     }
 
-    fn upstream_tls(&mut self, table: &document::PoolTls) -> UpstreamTls {
+    fn upstream_tls(&mut self, pool: &str, table: &document::PoolTls) -> UpstreamTls {
         let ca = match &table.ca {
             Some(ca) if ca.value != "system" => self.authorities(ca),
             _ => Trust::System,
@@ -178,8 +178,18 @@ impl Judge<'_> {
                 None => self.faults.not_a_pin(pin.at),
             }
         }
-        let profiles = [("modern", Profile::Modern), ("tls12", Profile::Tls12)];
+        let sha384 = table.sha384_suite.as_ref().is_some_and(|flag| flag.value);
+        let windows = Profile::Windows2012R2 { sha384 };
+        let profiles =
+            [("modern", Profile::Modern), ("tls12", Profile::Tls12), ("windows-2012r2", windows)];
         let profile = self.choice("profile", table.profile.as_ref(), &profiles);
+        match (&table.profile, &table.sha384_suite) {
+            (Some(written), _) if profile == windows => {
+                self.faults.pool_with_old_suites(written.at, pool);
+            }
+            (_, Some(flag)) if flag.value => self.faults.suite_without_profile(flag.at),
+            _ => {}
+        }
         UpstreamTls { ca, server_name, sni, pin_sha256, profile, fingerprint: 0 }.sealed()
     }
 

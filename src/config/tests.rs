@@ -350,7 +350,7 @@ fn every_key() {
     let tls = pool.tls.as_ref().unwrap();
     assert!(matches!(&tls.ca, Trust::Certificates(list) if list.len() == 1));
     assert_eq!(tls.server_name, ServerName::Fixed("webext.contoso.com".into()));
-    assert_eq!((&tls.sni, tls.profile), (&Sni::Same, Profile::Tls12));
+    assert_eq!((&tls.sni, tls.profile), (&Sni::Same, Profile::Windows2012R2 { sha384: true }));
     assert_eq!(tls.pin_sha256.len(), 1);
     let probe = pool.probe.as_ref().unwrap();
     let host = Some("webext.contoso.com".to_owned());

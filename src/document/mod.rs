@@ -160,6 +160,7 @@ pub struct PoolTls {
     pub sni: Text,
     pub pin_sha256: Texts,
     pub profile: Text,
+    pub sha384_suite: Flag,
 }
 
 /// `[pool.NAME.probe]`

@@ -171,6 +171,7 @@ fn pool_tls(t: &mut Table<'_>) -> PoolTls {
         sni: t.text("sni"),
         pin_sha256: t.texts("pin_sha256"),
         profile: t.text("profile"),
+        sha384_suite: t.flag("sha384_suite"),
     }
 }
 

@@ -28,6 +28,9 @@ impl Failure {
             Self::Client(ClientFault::Left | ClientFault::SlowReader) => {
                 "nothing; the status is the log's only"
             }
+            Self::Client(ClientFault::TlsTooOld | ClientFault::NoCommonSuite) => {
+                "no connection; the status is nominal, and 0 in the log"
+            }
             Self::Upstream(UpstreamFault::PinLost) => "the connection ends without an answer",
             Self::Upstream(UpstreamFault::Truncated | UpstreamFault::SlowBody) => {
                 "a connection that is reset, if the answer had begun"
@@ -89,7 +92,7 @@ impl Failure {
     }
 }
 
-const CLIENT: [ClientFault; 13] = [
+const CLIENT: [ClientFault; 15] = [
     ClientFault::BadPath,
     ClientFault::SlowHead,
     ClientFault::SlowBody,
@@ -103,6 +106,8 @@ const CLIENT: [ClientFault; 13] = [
     ClientFault::UserLocked,
     ClientFault::AddressLocked,
     ClientFault::TooManyTickets,
+    ClientFault::TlsTooOld,
+    ClientFault::NoCommonSuite,
 ];
 
 const UPSTREAM: [UpstreamFault; 10] = [
@@ -151,6 +156,12 @@ fn client_meaning(fault: ClientFault) -> &'static str {
         ClientFault::NoRule => "The site has the name, and no rule for the path.",
         ClientFault::AddressRefused => {
             "The site's `allow` and `deny` do not let this client's address in."
+        }
+        ClientFault::TlsTooOld => {
+            "The client speaks nothing newer than TLS 1.0 or 1.1, which are not offered: they have been given up by everybody (RFC 8996). `host` of the log line is the server name that it asked for, if it sent one."
+        }
+        ClientFault::NoCommonSuite => {
+            "The client speaks TLS 1.2, and knows none of the cipher suites, or of the curves, that the listener offers with its certificate. Windows 7 and 8.1 know no modern one with an RSA certificate."
         }
         ClientFault::TooManyFromAddress => {
             "More clients came from one address than `limits.clients_per_address_max` allows."
@@ -203,6 +214,12 @@ fn client_advice(fault: ClientFault) -> &'static str {
         }
         ClientFault::AddressRefused => {
             "Compare `client` of the log line with the site's allow and deny. If it is the address of a proxy or a router, the users stand behind that: allow it, or have them come directly."
+        }
+        ClientFault::TlsTooOld => {
+            "Update the client. On Windows 7 and Server 2008 R2 switch TLS 1.2 on for programs too (update KB3140245 with its registry keys). Lync Phone Edition, Lync 2010 for Mac and other devices that know TLS 1.0 only cannot be served; scanners of the Internet look like this too and need nothing."
+        }
+        ClientFault::NoCommonSuite => {
+            "Give the site an ECDSA P-256 certificate beside its RSA one, or set profile = \"windows-7\" in the listener's table (`gatehouse keys listener.NAME.profile`). See what the listener offers: `nmap --script ssl-enum-ciphers -p 443 ADDRESS`. A client that is no Windows wants updating."
         }
         ClientFault::TooManyFromAddress => {
             "See whether it is an attack or a company behind one address: `ss -Htn state established 'sport = :443' | awk '{print $4}' | sed 's/:[0-9]*$//' | sort | uniq -c | sort -n | tail`. If they are welcome, raise limits.clients_per_address_max."

@@ -45,6 +45,10 @@ pub enum ClientFault {
     AddressLocked,
     /// Too many POSTs for web tickets from its address.
     TooManyTickets,
+    /// It speaks nothing newer than TLS 1.1.
+    TlsTooOld,
+    /// It knows no cipher suite that the listener offers.
+    NoCommonSuite,
 }
 
 /// What the server, or the way to it, did.
@@ -111,6 +115,7 @@ impl Failure {
                 | ClientFault::UserLocked
                 | ClientFault::AddressLocked
                 | ClientFault::TooManyTickets => 429,
+                ClientFault::TlsTooOld | ClientFault::NoCommonSuite => 400,
             },
             Self::Upstream(fault) => match fault {
                 UpstreamFault::AllDown
@@ -153,6 +158,8 @@ impl Failure {
                 ClientFault::UserLocked => "user_locked",
                 ClientFault::AddressLocked => "address_locked",
                 ClientFault::TooManyTickets => "too_many_tickets",
+                ClientFault::TlsTooOld => "client_tls_too_old",
+                ClientFault::NoCommonSuite => "client_no_common_suite",
             },
             Self::Upstream(fault) => match fault {
                 UpstreamFault::AllDown => "all_down",

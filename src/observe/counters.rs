@@ -44,6 +44,22 @@ counters! {
     handshakes,
     /// Of these, sessions that were resumed.
     handshakes_resumed,
+    /// Of the completed, those with a cipher suite of old Windows: ECDHE-RSA-AES128-SHA256.
+    handshakes_aes128_sha256,
+    /// ECDHE-RSA-AES256-SHA.
+    handshakes_aes256_sha,
+    /// ECDHE-RSA-AES128-SHA.
+    handshakes_aes128_sha,
+    /// ECDHE-RSA-AES256-SHA384.
+    handshakes_aes256_sha384,
+    /// TLS handshakes with servers with a cipher suite of old Windows: ECDHE-RSA-AES128-SHA256.
+    upstream_aes128_sha256,
+    /// ECDHE-RSA-AES256-SHA.
+    upstream_aes256_sha,
+    /// ECDHE-RSA-AES128-SHA.
+    upstream_aes128_sha,
+    /// ECDHE-RSA-AES256-SHA384.
+    upstream_aes256_sha384,
     /// TLS handshakes with clients that failed.
     handshakes_failed,
     /// Connections that were closed unanswered, since `handshakes_max` were under way.

@@ -258,6 +258,28 @@ fn traffic(text: &mut Text, now: &Snapshot) {
         "result",
         &[("ok", counts.handshakes), ("failed", counts.handshakes_failed)],
     );
+    text.counters(
+        "gatehouse_old_suite_handshakes_total",
+        "Of the handshakes with clients that ended ok, those with a cipher suite of old Windows, by suite.",
+        "suite",
+        &[
+            ("ECDHE-RSA-AES128-SHA256", counts.handshakes_aes128_sha256),
+            ("ECDHE-RSA-AES256-SHA", counts.handshakes_aes256_sha),
+            ("ECDHE-RSA-AES128-SHA", counts.handshakes_aes128_sha),
+            ("ECDHE-RSA-AES256-SHA384", counts.handshakes_aes256_sha384),
+        ],
+    );
+    text.counters(
+        "gatehouse_upstream_old_suite_handshakes_total",
+        "TLS handshakes with servers with a cipher suite of old Windows, by suite.",
+        "suite",
+        &[
+            ("ECDHE-RSA-AES128-SHA256", counts.upstream_aes128_sha256),
+            ("ECDHE-RSA-AES256-SHA", counts.upstream_aes256_sha),
+            ("ECDHE-RSA-AES128-SHA", counts.upstream_aes128_sha),
+            ("ECDHE-RSA-AES256-SHA384", counts.upstream_aes256_sha384),
+        ],
+    );
     text.gauge(
         "gatehouse_tunnels",
         "Tunnels open now.",

@@ -18,7 +18,7 @@ mod tally;
 #[cfg(test)]
 mod tests;
 
-pub use counters::{Counters, Counts};
+pub use counters::{Counter, Counters, Counts};
 pub use failures::Failures;
 #[cfg(any(test, fuzzing))]
 pub use fuzz::fuzz_record;

@@ -81,6 +81,10 @@ pub struct Record {
     pub total_micros: u64,
     /// The upstream connection had served before.
     pub reused: bool,
+    /// The cipher suite that the client speaks, if it is one of old Windows.
+    pub client_suite: Option<&'static str>,
+    /// The cipher suite that the server speaks, if it is one of old Windows.
+    pub upstream_suite: Option<&'static str>,
     texts: Vec<u8>,
     ends: [u32; TEXTS],
     noted: usize,
@@ -104,6 +108,8 @@ impl Default for Record {
             first_byte_micros: 0,
             total_micros: 0,
             reused: false,
+            client_suite: None,
+            upstream_suite: None,
             texts: Vec::new(),
             ends: [0; TEXTS],
             noted: 0,
@@ -213,6 +219,16 @@ impl Record {
             write_number(number, line);
         }
         line.extend_from_slice(if self.tls { b",\"tls\":true" } else { b",\"tls\":false" });
+        for (name, suite) in [
+            (",\"client_suite\":\"", self.client_suite),
+            (",\"upstream_suite\":\"", self.upstream_suite),
+        ] {
+            if let Some(suite) = suite {
+                line.extend_from_slice(name.as_bytes());
+                line.extend_from_slice(suite.as_bytes());
+                line.push(b'"');
+            }
+        }
         if self.reused {
             line.extend_from_slice(b",\"reused\":true");
         }

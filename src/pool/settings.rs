@@ -162,6 +162,11 @@ pub enum Profile {
     Modern,
     /// TLS 1.2 only, with a small client hello.
     Tls12,
+    /// TLS 1.2 only, and behind its modern cipher suites those of Windows Server before 2016.
+    Windows2012R2 {
+        /// ECDHE-RSA-AES256-SHA384 too.
+        sha384: bool,
+    },
 }
 
 /// How long things may take, by their names in the file.

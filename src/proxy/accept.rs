@@ -10,18 +10,18 @@ use std::rc::Rc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
-use crate::exchange::{Failure, ProxyFault};
+use crate::exchange::{ClientFault, Failure, ProxyFault};
 use crate::net::{Acceptor, Block, Listening, Machine, Reserved, Ring, Socket};
-use crate::observe::{Counters, Notices};
+use crate::observe::{Counter, Counters, Notices, Text};
 use crate::site::Listener;
-use crate::tls::Presented;
+use crate::tls::{ClientLack, Hello, OldSuite, Presented};
 
 use super::admit::{Bounds, Handshake, Seat};
 use super::alarm::{Alarm, Which};
 use super::client::Client;
 use super::kept::DoorId;
 use super::obtain::no_descriptors;
-use super::stream::Stream;
+use super::stream::{Broken, Stream};
 use super::worker::Worker;
 
 /// Clients accepted in one go before others get their turn.
@@ -256,7 +256,9 @@ async fn serve_client<M: Machine>(
 ) {
     let alarm = worker.alarms.open();
     let time = refused.map(|_| REFUSED_HANDSHAKE);
-    let Some((stream, presented)) = shake_hands(&worker, door, socket, (&alarm, time)).await else {
+    let Some((stream, presented)) =
+        shake_hands(&worker, (door, peer), socket, (&alarm, time)).await
+    else {
         return;
     };
     let client_idle = worker.view().config.timeouts.client_idle;
@@ -278,7 +280,7 @@ async fn serve_client<M: Machine>(
 /// TLS, where the listener has it; `None` if that fails, or the listener is gone.
 async fn shake_hands<M: Machine>(
     worker: &Rc<Worker<M>>,
-    door: DoorId,
+    (door, peer): (DoorId, SocketAddr),
     socket: M::Socket,
     (alarm, time): (&Alarm, Option<Duration>),
 ) -> Option<(Stream<M::Socket>, Option<Presented>)> {
@@ -295,15 +297,52 @@ async fn shake_hands<M: Machine>(
         return None;
     };
     alarm.set(Which::Client, time.unwrap_or(view.config.timeouts.handshake));
-    let shaken = secure(&view, door, socket, alarm).await;
-    match &shaken {
-        Some((stream, _)) => {
+    match secure(&view, door, socket, alarm).await {
+        Ok((stream, presented)) => {
             worker.counters.handshakes.add(1);
             worker.counters.handshakes_resumed.add(u64::from(stream.is_resumed()));
+            if let Some(suite) = stream.old_suite() {
+                clients_with(&worker.counters, suite).add(1);
+            }
+            Some((stream, Some(presented)))
         }
-        None => worker.counters.handshakes_failed.add(1),
+        Err(unshaken) => {
+            worker.counters.handshakes_failed.add(1);
+            if let Some(fault) = unshaken.lack {
+                note_unshaken(worker, peer, fault, unshaken.name.as_deref());
+            }
+            None
+        }
     }
-    shaken.map(|(stream, presented)| (stream, Some(presented)))
+}
+
+/// Counts handshakes with clients.
+fn clients_with(counters: &Counters, suite: OldSuite) -> &Counter {
+    match suite {
+        OldSuite::Aes128Sha256 => &counters.handshakes_aes128_sha256,
+        OldSuite::Aes256Sha => &counters.handshakes_aes256_sha,
+        OldSuite::Aes128Sha => &counters.handshakes_aes128_sha,
+        OldSuite::Aes256Sha384 => &counters.handshakes_aes256_sha384,
+    }
+}
+
+/// A client that no handshake will succeed with is in the log, since nobody else can say why.
+fn note_unshaken<M: Machine>(
+    worker: &Worker<M>,
+    peer: SocketAddr,
+    fault: ClientFault,
+    name: Option<&str>,
+) {
+    let mut record = worker.open_record();
+    record.wall_micros = worker.wall_micros_at(worker.machine.now());
+    record.client = peer;
+    record.tls = true;
+    if let Some(name) = name {
+        record.note(Text::Host, name.as_bytes());
+    }
+    let failure = Failure::Client(fault);
+    record.failure = Some((failure.word(), failure.party()));
+    worker.close_record(record);
 }
 
 fn say_handshakes_full<M: Machine>(worker: &Worker<M>, listener: &Listener, most: u32) {
@@ -319,36 +358,70 @@ fn say_handshakes_full<M: Machine>(worker: &Worker<M>, listener: &Listener, most
     );
 }
 
+/// A client that TLS could not be set up with.
+#[derive(Debug, Default)]
+struct Unshaken {
+    /// What it lacks, if that is why.
+    lack: Option<ClientFault>,
+    /// The server name that it asked for.
+    name: Option<String>,
+}
+
+impl Unshaken {
+    fn of(broken: &Broken, name: Option<String>) -> Self {
+        let lack = if let Broken::Tls(fault) = broken { fault.lack() } else { None };
+        let lack = lack.map(|lack| match lack {
+            ClientLack::Version => ClientFault::TlsTooOld,
+            ClientLack::Suite => ClientFault::NoCommonSuite,
+        });
+        Self { lack, name }
+    }
+
+    /// One whose greeting was refused.
+    fn by_greeting(greeting: &[u8]) -> Self {
+        let old = Hello::read(greeting).filter(Hello::is_too_old);
+        old.map_or_else(Self::default, |hello| Self {
+            lack: Some(ClientFault::TlsTooOld),
+            name: hello.name,
+        })
+    }
+}
+
 async fn secure<S: Socket>(
     view: &super::live::Live,
     door: DoorId,
     socket: S,
     alarm: &Alarm,
-) -> Option<(Stream<S>, Presented)> {
-    let terminator = view.terminator(view.listener(door)?.id)?;
+) -> Result<(Stream<S>, Presented), Unshaken> {
+    let listener = view.listener(door).ok_or_else(Unshaken::default)?;
+    let terminator = view.terminator(listener.id).ok_or_else(Unshaken::default)?;
     let mut block: Option<Block> = None;
     loop {
-        alarm.until(Which::Client, |cx| socket.poll_readable(cx)).await.ok()?;
+        let readable = alarm.until(Which::Client, |cx| socket.poll_readable(cx)).await;
+        readable.map_err(|_| Unshaken::default())?;
         let greeting = block.get_or_insert_with(Block::small);
         match socket.recv(greeting.room()) {
-            Ok(0) => return None,
+            Ok(0) => return Err(Unshaken::default()),
             Ok(count) => greeting.add(count),
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => continue,
-            Err(_) => return None,
+            Err(_) => return Err(Unshaken::default()),
         }
         let mut alert = Vec::new();
         match terminator.greet(greeting.filled(), &mut alert) {
-            Ok(None) if greeting.room_left() == 0 => return None,
+            Ok(None) if greeting.room_left() == 0 => return Err(Unshaken::default()),
             Ok(None) => {}
             Ok(Some(greeted)) => {
                 let stream = Stream::secure(socket, greeted.session);
                 let shaken = stream.handshake(block.take(), alarm, Which::Client).await;
-                return shaken.ok().map(|()| (stream, greeted.presented));
+                return match shaken {
+                    Ok(()) => Ok((stream, greeted.presented)),
+                    Err(broken) => Err(Unshaken::of(&broken, greeted.name)),
+                };
             }
             Err(_) => {
                 // A client that we cannot talk to gets the alert if it still listens.
                 let _ = socket.send(&alert);
-                return None;
+                return Err(Unshaken::by_greeting(greeting.filled()));
             }
         }
     }

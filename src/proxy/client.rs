@@ -11,7 +11,7 @@ use crate::http::{RequestFacts, may_decide};
 use crate::net::{Block, Machine, Moment, Socket};
 use crate::observe::Record;
 use crate::site::ErrorsId;
-use crate::tls::Presented;
+use crate::tls::{OldSuite, Presented};
 
 use super::alarm::{Alarm, Which};
 use super::forward::forward;
@@ -270,6 +270,7 @@ impl<M: Machine> Client<M> {
         record.wall_micros = self.worker.wall_micros_at(begun);
         record.client = self.peer;
         record.tls = self.presented.is_some();
+        record.client_suite = self.stream.old_suite().map(OldSuite::name);
         record
     }
 

@@ -18,6 +18,7 @@ use crate::http::{Framing, RequestFacts};
 use crate::net::{Block, Machine, Moment, Socket};
 use crate::observe::Text;
 use crate::pool::settings::Timeouts;
+use crate::tls::{NO_RENEGOTIATION, OldSuite};
 
 use super::alarm::{Alarm, Which};
 use super::answer::{Answered, NoAnswer, answer};
@@ -113,10 +114,11 @@ pub(super) fn forward<M: Machine>(
                 Err(failure) => return refuse(client, plan, failure).await,
             };
             plan.record.reused = held.lease().reused;
+            plan.record.upstream_suite = held.lease().stream.old_suite().map(OldSuite::name);
             let (attempt, progress) = attempt(client, &mut plan, &held).await;
             note_progress(&mut plan, &progress);
             if let Some(log_in) = &mut plan.log_in {
-                let load = &lease.busy.server().load;
+                let load = &held.lease().busy.server().load;
                 log_in.note(progress.status.get(), load, client.worker.machine.now());
             }
             match attempt {
@@ -183,6 +185,10 @@ async fn attempt<M: Machine>(
     let progress = exchange.progress;
     client.inbox = inbox;
     note_health(lease, &attempt, &progress, client.worker.alarms.now());
+    if !matches!(attempt, Attempt::Answered(_)) && lease.stream.has_asked_again() {
+        let (server, why) = (&lease.busy.server().text, format!("TLS: {NO_RENEGOTIATION}"));
+        client.worker.shared.notices.say(server, &why);
+    }
     (attempt, progress)
 }
 

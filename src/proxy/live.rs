@@ -18,7 +18,8 @@ use crate::pool::settings::{
 use crate::pool::{Load, Shelf};
 use crate::site::{Listener, ListenerId, SiteId};
 use crate::tls::{
-    Authorities, Connector, ConnectorSettings, Identity, Presented, Terminator, TicketSecrets,
+    self, Authorities, Connector, ConnectorSettings, Identity, ListenerProfile, Presented,
+    Terminator, TicketSecrets,
 };
 
 use super::kept::{DoorId, Kept};
@@ -287,7 +288,7 @@ enum Reading {
 struct Identities<'s> {
     secrets: &'s Arc<TicketSecrets>,
     kept: &'s mut Kept,
-    built: HashMap<Presented, Identity>,
+    built: HashMap<(Presented, ListenerProfile), Identity>,
 }
 
 impl Identities<'_> {
@@ -296,15 +297,20 @@ impl Identities<'_> {
         self.kept.presented(named.map(|certificate| certificate.name.clone()).collect())
     }
 
-    fn identity(&mut self, config: &Config, certificates: &[usize]) -> Result<Identity, String> {
+    fn identity(
+        &mut self,
+        config: &Config,
+        certificates: &[usize],
+        profile: ListenerProfile,
+    ) -> Result<Identity, String> {
         let number = self.number(config, certificates);
-        if let Some(built) = self.built.get(&number) {
+        if let Some(built) = self.built.get(&(number, profile)) {
             return Ok(built.clone());
         }
         let keys = certificates.iter().filter_map(|&index| config.certificates.get(index));
         let keys = keys.map(|certificate| Arc::clone(&certificate.key)).collect();
-        let identity = Identity::new(number, keys, self.secrets)?;
-        self.built.insert(number, identity.clone());
+        let identity = Identity::new(number, keys, profile, self.secrets)?;
+        self.built.insert((number, profile), identity.clone());
         Ok(identity)
     }
 }
@@ -317,12 +323,17 @@ fn terminator(
     if !listener.tls {
         return Ok(None);
     }
+    let profile = match listener.old_suites {
+        true => ListenerProfile::Windows7,
+        false => ListenerProfile::Modern,
+    };
     let mut terminator = Terminator::default();
     if !listener.certificates.is_empty() {
-        terminator.set_default(identities.identity(config, &listener.certificates)?);
+        terminator.set_default(identities.identity(config, &listener.certificates, profile)?);
     }
     for site in config.table.sites().iter().filter(|site| site.listeners.contains(&listener.id)) {
-        let identity = identities.identity(config, config.site_certificates(site, listener.id))?;
+        let certificates = config.site_certificates(site, listener.id);
+        let identity = identities.identity(config, certificates, profile)?;
         for name in &site.names {
             terminator.add(name, &identity);
         }
@@ -449,7 +460,11 @@ pub fn connector_settings(
         pin_sha256: tls.pin_sha256.clone(),
         verify,
         send_name: tls.sni != Sni::None,
-        tls12_only: tls.profile == Profile::Tls12,
+        profile: match tls.profile {
+            Profile::Modern => tls::Profile::Modern,
+            Profile::Tls12 => tls::Profile::Tls12,
+            Profile::Windows2012R2 { sha384 } => tls::Profile::Windows2012R2 { sha384 },
+        },
     }
 }
 

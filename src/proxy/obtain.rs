@@ -7,17 +7,18 @@ use std::time::Duration;
 
 use crate::exchange::{Failure, ProxyFault, UpstreamFault, Wanted, may_send_elsewhere, wanted};
 use crate::net::{Machine, Moment, Socket};
-use crate::observe::{Record, Text};
+use crate::observe::{Counter, Counters, Record, Text};
 use crate::pool::health::{Evidence, Policy, Standing, Trouble};
 use crate::pool::settings::PoolId;
 use crate::pool::{Candidate, Entered, Tie, pick};
 
 use crate::site::host::without_port;
+use crate::tls::OldSuite;
 
 use super::alarm::Which;
 use super::client::Client;
 use super::judge::Plan;
-use super::live::LiveServer;
+use super::live::{LiveServer, ServerTls};
 use super::stream::{Broken, Stream};
 use super::worker::View;
 
@@ -301,11 +302,17 @@ async fn connect<M: Machine>(
     let host = String::from_utf8_lossy(without_port(plan.record.text(Text::Host)));
     let name = tls.name.as_deref().unwrap_or(&host);
     let session = tls.connector.connect(name);
-    let session = session.map_err(|fault| tls_failure(client, server, &Broken::Tls(fault)))?;
+    let session =
+        session.map_err(|fault| tls_failure(client, (server, tls), &Broken::Tls(fault)))?;
     let stream = Stream::secure(socket, session);
     match stream.handshake(None, alarm, Which::Upstream).await {
-        Ok(()) => Ok(stream),
-        Err(broken) => Err(tls_failure(client, server, &broken)),
+        Ok(()) => {
+            if let Some(suite) = stream.old_suite() {
+                upstream_with(&worker.counters, suite).add(1);
+            }
+            Ok(stream)
+        }
+        Err(broken) => Err(tls_failure(client, (server, tls), &broken)),
     }
 }
 
@@ -327,18 +334,28 @@ pub(super) fn dial_failure(error: &io::Error) -> Failure {
     })
 }
 
-fn tls_failure<M: Machine>(client: &Client<M>, server: &LiveServer, broken: &Broken) -> Failure {
-    match broken {
-        Broken::TimedOut => Failure::Upstream(UpstreamFault::SlowConnect),
-        Broken::Socket(error) => {
-            client.worker.shared.notices.say(&server.text, &format!("TLS: {error}"));
-            Failure::Upstream(UpstreamFault::TlsFailed)
-        }
-        Broken::Tls(fault) => {
-            client.worker.shared.notices.say(&server.text, &format!("TLS: {fault}"));
-            Failure::Upstream(UpstreamFault::TlsFailed)
-        }
+/// Counts handshakes with servers.
+fn upstream_with(counters: &Counters, suite: OldSuite) -> &Counter {
+    match suite {
+        OldSuite::Aes128Sha256 => &counters.upstream_aes128_sha256,
+        OldSuite::Aes256Sha => &counters.upstream_aes256_sha,
+        OldSuite::Aes128Sha => &counters.upstream_aes128_sha,
+        OldSuite::Aes256Sha384 => &counters.upstream_aes256_sha384,
     }
+}
+
+fn tls_failure<M: Machine>(
+    client: &Client<M>,
+    (server, tls): (&LiveServer, &ServerTls),
+    broken: &Broken,
+) -> Failure {
+    let why = match broken {
+        Broken::TimedOut => return Failure::Upstream(UpstreamFault::SlowConnect),
+        Broken::Socket(error) => tls.connector.explain_end(error),
+        Broken::Tls(fault) => tls.connector.explain(fault),
+    };
+    client.worker.shared.notices.say(&server.text, &format!("TLS: {why}"));
+    Failure::Upstream(UpstreamFault::TlsFailed)
 }
 
 /// An upstream connection that carries one client's requests only, because it is, or may be, logged

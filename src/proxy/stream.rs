@@ -11,7 +11,7 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 
 use crate::net::{BULK_BYTES, Block, Reserved, SMALL_BYTES, Socket};
-use crate::tls::{Received, SEALED_EXTRA_BYTES, Session, TlsFault};
+use crate::tls::{OldSuite, Received, SEALED_EXTRA_BYTES, Session, TlsFault};
 
 use super::alarm::{Alarm, TimedOut, Which};
 use super::pace::Pace;
@@ -175,6 +175,16 @@ impl<S: Socket> Stream<S> {
     /// Whether the handshake took up an earlier session.
     pub(super) fn is_resumed(&self) -> bool {
         self.tls.as_ref().is_some_and(|tls| tls.borrow().session.is_resumed())
+    }
+
+    /// The cipher suite, if it is one of old Windows.
+    pub(super) fn old_suite(&self) -> Option<OldSuite> {
+        self.tls.as_ref().and_then(|tls| tls.borrow().session.old_suite())
+    }
+
+    /// Whether the peer wanted a second handshake, which it did not get.
+    pub(super) fn has_asked_again(&self) -> bool {
+        self.tls.as_ref().is_some_and(|tls| tls.borrow().session.has_asked_again())
     }
 
     /// Appends what is there to `into`: at most `most` bytes, for which there must be room.

@@ -84,13 +84,14 @@ impl<M: Machine> Visitor<M> {
             Some(tls) => {
                 let asked = String::from_utf8_lossy(without_port(host.as_bytes()));
                 let name = tls.name.as_deref().unwrap_or(&asked);
-                let session = tls.connector.connect(name).map_err(|fault| handshake(&fault))?;
+                let session =
+                    tls.connector.connect(name).map_err(|fault| handshake(fault.to_string()))?;
                 let stream = Stream::secure(socket, session);
                 stream.handshake(None, &alarm, Which::Upstream).await.map_err(
                     |broken| match broken {
                         Broken::TimedOut => Trouble::ConnectTimedOut.into(),
-                        Broken::Socket(error) => handshake(&error),
-                        Broken::Tls(fault) => handshake(&fault),
+                        Broken::Socket(error) => handshake(tls.connector.explain_end(&error)),
+                        Broken::Tls(fault) => handshake(tls.connector.explain(&fault)),
                     },
                 )?;
                 stream
@@ -138,8 +139,8 @@ impl<M: Machine> Visitor<M> {
     }
 }
 
-fn handshake(why: &dyn std::fmt::Display) -> Refusal {
-    Refusal { trouble: Trouble::Handshake, detail: why.to_string() }
+fn handshake(detail: String) -> Refusal {
+    Refusal { trouble: Trouble::Handshake, detail }
 }
 
 /// The Host of the request: as the file says, else the name that is verified, else the server's own.
@@ -192,7 +193,7 @@ fn broken(broken: Broken) -> Refusal {
     match broken {
         Broken::TimedOut => Trouble::HeadTimedOut.into(),
         Broken::Socket(error) => Refusal { trouble: Trouble::Closed, detail: error.to_string() },
-        Broken::Tls(fault) => handshake(&fault),
+        Broken::Tls(fault) => handshake(fault.to_string()),
     }
 }
 

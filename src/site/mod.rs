@@ -58,6 +58,8 @@ pub struct Listener {
     pub published_port: u16,
     /// Whether clients speak TLS here.
     pub tls: bool,
+    /// Whether they may choose cipher suites of Windows before 10.
+    pub old_suites: bool,
     /// For clients that send no server name: indices into `Config::certificates`.
     pub certificates: Vec<usize>,
 }

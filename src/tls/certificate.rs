@@ -9,6 +9,7 @@ use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::sign::CertifiedKey;
 use x509_parser::extensions::GeneralName;
 use x509_parser::parse_x509_certificate;
+use x509_parser::prelude::X509Certificate;
 
 /// One `[certificate.NAME]`, ready to be presented.
 #[derive(Clone, Debug)]
@@ -173,12 +174,16 @@ fn check_pair(pair: &CertifiedKey) -> Result<(), CertificateFault> {
 
 fn describe(leaf: &[u8]) -> Result<(Vec<String>, i64, i64), CertificateFault> {
     let (_, leaf) = parse_x509_certificate(leaf).map_err(|_| CertificateFault::ChainMalformed)?;
-    let alternative = leaf.subject_alternative_name().ok().flatten();
-    let names = alternative.map_or_else(Vec::new, |extension| {
-        extension.value.general_names.iter().filter_map(name_of).collect()
-    });
     let validity = leaf.validity();
-    Ok((names, validity.not_before.timestamp(), validity.not_after.timestamp()))
+    Ok((alternative_names(&leaf), validity.not_before.timestamp(), validity.not_after.timestamp()))
+}
+
+/// The names and addresses that a certificate is valid for, lower case.
+pub(super) fn alternative_names(certificate: &X509Certificate<'_>) -> Vec<String> {
+    let alternative = certificate.subject_alternative_name().ok().flatten();
+    alternative.map_or_else(Vec::new, |extension| {
+        extension.value.general_names.iter().filter_map(name_of).collect()
+    })
 }
 
 fn name_of(name: &GeneralName<'_>) -> Option<String> {

@@ -95,7 +95,7 @@ pub fn examine(chain: &[CertificateDer<'_>], now: i64) -> Vec<Finding> {
     findings
 }
 
-fn rsa_bits(certificate: &X509Certificate<'_>) -> Option<usize> {
+pub(super) fn rsa_bits(certificate: &X509Certificate<'_>) -> Option<usize> {
     match certificate.public_key().parsed() {
         Ok(PublicKey::RSA(key)) => {
             let digits = key.modulus.iter().skip_while(|byte| **byte == 0);
@@ -106,7 +106,7 @@ fn rsa_bits(certificate: &X509Certificate<'_>) -> Option<usize> {
 }
 
 /// RFC 3279, section 2.2.
-fn weak_hash(certificate: &X509Certificate<'_>) -> Option<&'static str> {
+pub(super) fn weak_hash(certificate: &X509Certificate<'_>) -> Option<&'static str> {
     match certificate.signature_algorithm.algorithm.to_id_string().as_str() {
         "1.2.840.113549.1.1.5" | "1.2.840.10045.4.1" | "1.2.840.10040.4.3" => Some("SHA-1"),
         "1.2.840.113549.1.1.4" => Some("MD5"),

@@ -1,23 +1,23 @@
 //! The side that servers see: whom we trust, and whose name we expect.
 
-use std::fmt;
 use std::sync::Arc;
+use std::{fmt, io};
 
 use aws_lc_rs::digest;
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
 use rustls::client::{
     Resumption, UnbufferedClientConnection, WebPkiServerVerifier, verify_server_name,
 };
-use rustls::crypto::{verify_tls12_signature, verify_tls13_signature};
+use rustls::crypto::{CryptoProvider, verify_tls12_signature, verify_tls13_signature};
 use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
 use rustls::server::ParsedCertificate;
-use rustls::version::{TLS12, TLS13};
 use rustls::{
     CertificateError, ClientConfig, DigitallySignedStruct, Error, RootCertStore, SignatureScheme,
 };
 
+use super::profile::{Profile, provider};
 use super::witness::{Noting, Shown};
-use super::{Session, TlsFault, provider};
+use super::{Session, TlsFault, server_fault};
 
 /// Sessions that are kept to be resumed, per server and name.
 const SESSIONS_MAX: usize = 64;
@@ -70,14 +70,15 @@ pub struct ConnectorSettings {
     pub verify: Option<String>,
     /// Whether the server name is sent at all.
     pub send_name: bool,
-    /// TLS 1.3 is not offered.
-    pub tls12_only: bool,
+    /// What is offered.
+    pub profile: Profile,
 }
 
 /// Opens sessions to one server; those that it remembers are resumed.
 #[derive(Clone)]
 pub struct Connector {
     config: Arc<ClientConfig>,
+    profile: Profile,
     shown: Arc<Shown>,
 }
 
@@ -93,30 +94,47 @@ impl Connector {
     /// # Errors
     /// A sentence for the administrator: a name that is none.
     pub fn new(settings: &ConnectorSettings) -> Result<Self, String> {
+        Self::offering(settings, settings.profile.provider())
+    }
+
+    /// One that offers what is in `provider`.
+    pub(super) fn offering(
+        settings: &ConnectorSettings,
+        provider: Arc<CryptoProvider>,
+    ) -> Result<Self, String> {
         let verify = match &settings.verify {
             Some(name) => Some(server_name(name)?),
             None => None,
         };
-        let verifier = Verifier::new(&settings.authorities, &settings.pin_sha256, verify);
-        Self::with_verifier(settings, Arc::new(verifier))
+        let judge = Verifier::new(&settings.authorities, &settings.pin_sha256, verify);
+        Self::judged_by(settings, provider, Arc::new(judge))
     }
 
-    /// The same, with somebody else to judge the server.
+    /// One whose servers somebody else judges.
     pub(super) fn with_verifier(
         settings: &ConnectorSettings,
         judge: Arc<dyn ServerCertVerifier>,
     ) -> Result<Self, String> {
+        Self::judged_by(settings, settings.profile.provider(), judge)
+    }
+
+    fn judged_by(
+        settings: &ConnectorSettings,
+        provider: Arc<CryptoProvider>,
+        judge: Arc<dyn ServerCertVerifier>,
+    ) -> Result<Self, String> {
         let shown = Arc::<Shown>::default();
         let verifier = Arc::new(Noting { judge, shown: Arc::clone(&shown) });
-        let versions: &[_] = if settings.tls12_only { &[&TLS12] } else { &[&TLS13, &TLS12] };
-        let builder = ClientConfig::builder_with_provider(provider());
-        let builder = builder.with_protocol_versions(versions).map_err(|e| e.to_string())?;
+        let profile = settings.profile;
+        let builder = ClientConfig::builder_with_provider(provider);
+        let builder =
+            builder.with_protocol_versions(profile.versions()).map_err(|e| e.to_string())?;
         let builder = builder.dangerous().with_custom_certificate_verifier(verifier);
         let mut config = builder.with_no_client_auth();
         config.enable_sni = settings.send_name;
         config.alpn_protocols = vec![b"http/1.1".to_vec()];
         config.resumption = Resumption::in_memory_sessions(SESSIONS_MAX);
-        Ok(Self { config: Arc::new(config), shown })
+        Ok(Self { config: Arc::new(config), profile, shown })
     }
 
     /// The certificate that the server has shown last: the last second of its life, and when it was
@@ -139,6 +157,18 @@ impl Connector {
         let name = server_name(name).map_err(|why| TlsFault(Error::General(why)))?;
         let connection = UnbufferedClientConnection::new(Arc::clone(&self.config), name);
         Ok(Session::client(connection.map_err(TlsFault)?))
+    }
+
+    /// Why a handshake failed, and what to do: a sentence for the administrator.
+    #[must_use]
+    pub fn explain(&self, fault: &TlsFault) -> String {
+        server_fault::explain(fault, self.profile)
+    }
+
+    /// The same where the connection failed in the middle of the handshake.
+    #[must_use]
+    pub fn explain_end(&self, error: &io::Error) -> String {
+        server_fault::explain_end(error, self.profile)
     }
 }
 
@@ -223,15 +253,21 @@ impl ServerCertVerifier for Verifier {
         now: UnixTime,
     ) -> Result<ServerCertVerified, Error> {
         let name = self.verify.as_ref().unwrap_or(name);
+        if let Some(fault) = server_fault::weak_key(certificate) {
+            return Err(fault.into());
+        }
+        let better = |error| server_fault::better(error, (certificate, intermediates), name);
         let parsed = ParsedCertificate::try_from(certificate)?;
         if self.is_known(certificate, &parsed) {
             judge_dates(certificate, now)?;
-            verify_server_name(&parsed, name)?;
+            verify_server_name(&parsed, name).map_err(better)?;
             return Ok(ServerCertVerified::assertion());
         }
         match &self.authorities.chain {
-            Some(chain) => chain.verify_server_cert(certificate, intermediates, name, ocsp, now),
-            None if self.pins.is_empty() => Err(CertificateError::UnknownIssuer.into()),
+            Some(chain) => chain
+                .verify_server_cert(certificate, intermediates, name, ocsp, now)
+                .map_err(better),
+            None if self.pins.is_empty() => Err(better(CertificateError::UnknownIssuer.into())),
             None => Err(Error::General("the server's key is not in pin_sha256".to_owned())),
         }
     }

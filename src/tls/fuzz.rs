@@ -3,8 +3,8 @@
 use std::sync::{Arc, LazyLock};
 
 use super::{
-    Authorities, Connector, ConnectorSettings, Greeting, Identity, SEALED_EXTRA_BYTES, Session,
-    Terminator, TicketSecrets, certificate,
+    Authorities, Connector, ConnectorSettings, Greeting, Hello, Identity, ListenerProfile, Profile,
+    SEALED_EXTRA_BYTES, Session, Terminator, TicketSecrets, certificate,
 };
 
 const NAME: &str = "fuzz.test";
@@ -26,20 +26,25 @@ fn ends() -> Result<Ends, String> {
     let (chain, key) = (fresh.cert.pem(), fresh.signing_key.serialize_pem());
     let pair = certificate::load("fuzz", chain.as_bytes(), key.as_bytes());
     let pair = pair.map_err(|fault| format!("{fault:?}"))?;
-    let identity = Identity::new(0, vec![Arc::clone(&pair.key)], &TicketSecrets::new()?)?;
+    let identity = Identity::new(
+        0,
+        vec![Arc::clone(&pair.key)],
+        ListenerProfile::Modern,
+        &TicketSecrets::new()?,
+    )?;
     let mut terminator = Terminator::default();
     terminator.add(NAME, &identity);
     let authorities = Authorities::these(&pair.chain)?;
-    let connector = |tls12_only| {
+    let connector = |profile| {
         Connector::new(&ConnectorSettings {
             authorities: authorities.clone(),
             pin_sha256: Vec::new(),
             verify: None,
             send_name: true,
-            tls12_only,
+            profile,
         })
     };
-    Ok(Ends { connectors: [connector(false)?, connector(true)?], terminator })
+    Ok(Ends { connectors: [connector(Profile::Modern)?, connector(Profile::Tls12)?], terminator })
 }
 
 /// Bytes of a stranger, to a listener or, after an odd first byte, from a server: they are judged
@@ -50,6 +55,9 @@ pub fn fuzz_greeting(input: &[u8]) {
         let connector = &ENDS.connectors[usize::from(choice >> 1 & 1)];
         let connect = || connector.connect(NAME).unwrap_or_else(|fault| panic!("{fault}"));
         return stranger(connect, input);
+    }
+    if let Some(Hello { name: Some(name), .. }) = Hello::read(input) {
+        assert!(name.len() <= input.len() && name.bytes().all(|byte| byte.is_ascii_graphic()));
     }
     let greet = |bytes: &[u8]| {
         let mut alert = Vec::new();

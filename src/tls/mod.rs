@@ -9,8 +9,13 @@ pub mod chain;
 mod client;
 #[cfg(any(test, fuzzing))]
 mod fuzz;
+mod hello;
+mod legacy;
+mod profile;
 mod server;
+mod server_fault;
 mod session;
+mod suites;
 pub mod survey;
 mod tickets;
 mod witness;
@@ -18,18 +23,11 @@ mod witness;
 pub use client::{Authorities, Connector, ConnectorSettings};
 #[cfg(any(test, fuzzing))]
 pub use fuzz::{fuzz_greeting, fuzz_pieces};
+pub use hello::Hello;
+pub use profile::{ListenerProfile, Profile};
 pub use server::{Greeting, Identity, Presented, Terminator};
-pub use session::{Received, SEALED_EXTRA_BYTES, Session, TlsFault};
+pub use server_fault::NO_RENEGOTIATION;
+pub use session::{ClientLack, Received, SEALED_EXTRA_BYTES, Session, TlsFault};
+pub use suites::OldSuite;
 pub use tickets::TicketSecrets;
 pub use witness::Witness;
-
-use std::sync::Arc;
-
-use rustls::crypto::{CryptoProvider, aws_lc_rs};
-
-/// The one set of algorithms: everything that the library offers by default, which is what Mozilla
-/// calls intermediate without its CBC suites, with the hybrid post-quantum group first.
-fn provider() -> Arc<CryptoProvider> {
-    static PROVIDER: std::sync::OnceLock<Arc<CryptoProvider>> = std::sync::OnceLock::new();
-    Arc::clone(PROVIDER.get_or_init(|| Arc::new(aws_lc_rs::default_provider())))
-}

@@ -5,18 +5,29 @@ use std::fmt;
 use std::sync::Arc;
 
 use aws_lc_rs::digest;
-use rustls::server::{Acceptor, ClientHello, ResolvesServerCert, UnbufferedServerConnection};
+use rustls::server::{
+    Acceptor, ClientHello, NoServerSessionStorage, ResolvesServerCert, UnbufferedServerConnection,
+};
 use rustls::sign::CertifiedKey;
 use rustls::{ServerConfig, SignatureAlgorithm};
 
-use super::tickets::{TicketSecrets, Ticketer};
-use super::{Session, TlsFault, provider};
+use super::hello::Hello;
+use super::profile::ListenerProfile;
+use super::tickets::{Sessions, TicketSecrets, Ticketer};
+use super::{Session, TlsFault};
 
 /// Most bytes of a client's greeting; more is refused before anything is believed.
 const GREETING_BYTES_MAX: usize = 16 * 1024;
 
 /// The record of a fatal alert `unrecognized_name` (RFC 6066 section 3), before any keys.
 const UNRECOGNIZED_NAME: [u8; 7] = [21, 3, 3, 0, 2, 2, 112];
+
+/// The record of a fatal alert `protocol_version` (RFC 5246 section 7.2.2), before any keys.
+const PROTOCOL_VERSION: [u8; 7] = [21, 3, 1, 0, 2, 2, 70];
+
+/// Sessions of clients without tickets that are remembered for one set of certificates, about 300
+/// bytes each; the oldest go first.
+const SESSIONS_MAX: usize = 4096;
 
 /// The number of a set of certificates: two sites with the same number may share a connection.
 pub type Presented = u32;
@@ -37,11 +48,12 @@ impl Identity {
     pub fn new(
         presented: Presented,
         mut keys: Vec<Arc<CertifiedKey>>,
+        profile: ListenerProfile,
         secrets: &Arc<TicketSecrets>,
     ) -> Result<Self, String> {
         keys.sort_by_key(|key| key.key.algorithm() == SignatureAlgorithm::RSA);
         let identity = fingerprint(&keys);
-        let builder = ServerConfig::builder_with_provider(provider());
+        let builder = ServerConfig::builder_with_provider(profile.provider());
         let builder = builder.with_safe_default_protocol_versions().map_err(|e| e.to_string())?;
         let mut config =
             builder.with_no_client_auth().with_cert_resolver(Arc::new(ByAlgorithm(keys)));
@@ -50,7 +62,14 @@ impl Identity {
         config.ticketer = Arc::new(Ticketer { secrets: Arc::clone(secrets), identity });
         // One ticket serves the next connection; each more costs a write per handshake.
         config.send_tls13_tickets = 1;
-        config.session_storage = Arc::new(rustls::server::NoServerSessionStorage {});
+        // Windows 7 and IE on it know no tickets (RFC 5077), only numbers of sessions, which have to be
+        // remembered here.
+        config.session_storage = match profile {
+            ListenerProfile::Modern => Arc::new(NoServerSessionStorage {}),
+            ListenerProfile::Windows7 => Sessions::new(SESSIONS_MAX, secrets),
+        };
+        // Such clients put their old suites first.
+        config.ignore_client_order = profile == ListenerProfile::Windows7;
         Ok(Self { presented, config: Arc::new(config) })
     }
 }
@@ -99,6 +118,8 @@ pub struct Greeting {
     pub session: Session,
     /// Which certificates the client is shown.
     pub presented: Presented,
+    /// The server name that it asks for, lower case.
+    pub name: Option<String>,
 }
 
 impl Terminator {
@@ -147,8 +168,14 @@ impl Terminator {
             }
             Ok(None) => return Ok(None),
             Err((error, mut alert)) => {
-                // Writing into memory cannot fail.
-                let _ = alert.write_all(output);
+                match Hello::read(incoming) {
+                    // The library stumbles over something else first.
+                    Some(hello) if hello.is_too_old() => {
+                        output.extend_from_slice(&PROTOCOL_VERSION);
+                    }
+                    // Writing into memory cannot fail.
+                    _ => drop(alert.write_all(output)),
+                }
                 return Err(TlsFault(error));
             }
         };
@@ -159,6 +186,6 @@ impl Terminator {
         };
         let connection = UnbufferedServerConnection::new(Arc::clone(&identity.config));
         let session = Session::server(connection.map_err(TlsFault)?);
-        Ok(Some(Greeting { session, presented: identity.presented }))
+        Ok(Some(Greeting { session, presented: identity.presented, name }))
     }
 }

@@ -7,10 +7,13 @@ use rustls::server::{ServerConnectionData, UnbufferedServerConnection};
 use rustls::unbuffered::{
     ConnectionState, EncodeError, EncryptError, InsufficientSizeError, UnbufferedStatus,
 };
+use rustls::{CertificateError, PeerIncompatible};
 
-/// Bytes that sealing adds to each started 16 KiB of plaintext, at most: record header, explicit
-/// nonce and tag (RFC 5246 section 6.2.3, RFC 8446 section 5.2).
-pub const SEALED_EXTRA_BYTES: usize = 32;
+use super::OldSuite;
+
+/// Bytes that sealing adds to each started 16 KiB of plaintext, at most: record header, explicit IV,
+/// MAC (SHA-384) and padding (RFC 5246 section 6.2.3.2); with GCM it is a third of that.
+pub const SEALED_EXTRA_BYTES: usize = 5 + 16 + 48 + 16;
 
 /// Why a TLS connection cannot go on. The alert that tells the peer is in the output already.
 #[derive(Debug)]
@@ -18,7 +21,37 @@ pub struct TlsFault(pub(super) rustls::Error);
 
 impl fmt::Display for TlsFault {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.0.fmt(f)
+        match &self.0 {
+            // Ours, and a sentence.
+            rustls::Error::InvalidCertificate(CertificateError::Other(other)) => other.fmt(f),
+            error => error.fmt(f),
+        }
+    }
+}
+
+/// What a client lacks that no handshake succeeds with.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ClientLack {
+    /// TLS 1.2 or newer.
+    Version,
+    /// A cipher suite, a group of curves or a kind of signature that is offered to it.
+    Suite,
+}
+
+impl TlsFault {
+    /// What a client lacks, where that is why its handshake failed.
+    #[must_use]
+    pub fn lack(&self) -> Option<ClientLack> {
+        let rustls::Error::PeerIncompatible(why) = &self.0 else { return None };
+        match why {
+            PeerIncompatible::Tls12NotOffered | PeerIncompatible::Tls12NotOfferedOrEnabled => {
+                Some(ClientLack::Version)
+            }
+            PeerIncompatible::NoCipherSuitesInCommon
+            | PeerIncompatible::NoKxGroupsInCommon
+            | PeerIncompatible::NoSignatureSchemesInCommon => Some(ClientLack::Suite),
+            _ => None,
+        }
     }
 }
 
@@ -38,6 +71,7 @@ pub struct Session {
     side: Side,
     established: bool,
     ended: bool,
+    asked_again: bool,
 }
 
 impl fmt::Debug for Session {
@@ -106,11 +140,21 @@ impl Engine for UnbufferedClientConnection {
 
 impl Session {
     pub(super) fn server(connection: UnbufferedServerConnection) -> Self {
-        Self { side: Side::Server(Box::new(connection)), established: false, ended: false }
+        Self {
+            side: Side::Server(Box::new(connection)),
+            established: false,
+            ended: false,
+            asked_again: false,
+        }
     }
 
     pub(super) fn client(connection: UnbufferedClientConnection) -> Self {
-        Self { side: Side::Client(Box::new(connection)), established: false, ended: false }
+        Self {
+            side: Side::Client(Box::new(connection)),
+            established: false,
+            ended: false,
+            asked_again: false,
+        }
     }
 
     /// Works off ciphertext: plaintext goes to `plain`, record by record, and what the peer has to
@@ -124,10 +168,15 @@ impl Session {
         plain: impl FnMut(&[u8]),
         output: &mut Vec<u8>,
     ) -> Result<Received, TlsFault> {
+        let said = output.len();
         let received = match &mut self.side {
             Side::Server(connection) => receive(connection.as_mut(), incoming, plain, output),
             Side::Client(connection) => receive(connection.as_mut(), incoming, plain, output),
         }?;
+        // TLS 1.2 owes nothing after its handshake, but the warning that there will be no second.
+        if self.established && !received.ended && output.len() > said {
+            self.asked_again |= self.version() == Some(rustls::ProtocolVersion::TLSv1_2);
+        }
         self.established |= received.established;
         self.ended |= received.ended;
         Ok(Received { established: self.established, ended: self.ended, ..received })
@@ -172,6 +221,29 @@ impl Session {
     #[must_use]
     pub fn is_ended(&self) -> bool {
         self.ended
+    }
+
+    /// Whether the peer wanted a second handshake, which it did not get.
+    #[must_use]
+    pub fn has_asked_again(&self) -> bool {
+        self.asked_again
+    }
+
+    /// The cipher suite, if it is one of old Windows.
+    #[must_use]
+    pub fn old_suite(&self) -> Option<OldSuite> {
+        let suite = match &self.side {
+            Side::Server(connection) => connection.negotiated_cipher_suite(),
+            Side::Client(connection) => connection.negotiated_cipher_suite(),
+        };
+        OldSuite::of(suite?.suite())
+    }
+
+    fn version(&self) -> Option<rustls::ProtocolVersion> {
+        match &self.side {
+            Side::Server(connection) => connection.protocol_version(),
+            Side::Client(connection) => connection.protocol_version(),
+        }
     }
 
     /// Whether this handshake took up an earlier session.

@@ -10,7 +10,7 @@ use std::sync::Arc;
 use arc_swap::ArcSwap;
 use aws_lc_rs::aead::{AES_256_GCM, Aad, Nonce, RandomizedNonceKey};
 use aws_lc_rs::{hkdf, rand};
-use rustls::server::ProducesTickets;
+use rustls::server::{ProducesTickets, ServerSessionMemoryCache, StoresServerSessions};
 
 /// Seconds for which a ticket may be used; the secret is to be rotated twice in that time.
 const LIFETIME_SECONDS: u32 = 12 * 3600;
@@ -128,6 +128,56 @@ impl ProducesTickets for Ticketer {
     }
 }
 
+/// Sessions of clients that know no tickets, by their numbers, for one identity. They end with the
+/// secret that was in force when they began, as tickets do.
+pub(super) struct Sessions {
+    kept: Arc<ServerSessionMemoryCache>,
+    secrets: Arc<TicketSecrets>,
+}
+
+impl Sessions {
+    /// For so many; past that the oldest are forgotten.
+    pub(super) fn new(most: usize, secrets: &Arc<TicketSecrets>) -> Arc<Self> {
+        let kept = ServerSessionMemoryCache::new(most);
+        Arc::new(Self { kept, secrets: Arc::clone(secrets) })
+    }
+
+    /// The session without the name of its secret, if that is still in force.
+    fn alive(&self, mut value: Vec<u8>) -> Option<Vec<u8>> {
+        let (_, name) = value.split_last_chunk::<NAME_BYTES>()?;
+        let generations = self.secrets.generations.load();
+        generations.iter().find(|secret| secret.name == *name)?;
+        value.truncate(value.len() - NAME_BYTES);
+        Some(value)
+    }
+}
+
+impl fmt::Debug for Sessions {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Sessions(..)")
+    }
+}
+
+impl StoresServerSessions for Sessions {
+    fn put(&self, number: Vec<u8>, mut value: Vec<u8>) -> bool {
+        let [current, _] = **self.secrets.generations.load();
+        value.extend_from_slice(&current.name);
+        self.kept.put(number, value)
+    }
+
+    fn get(&self, number: &[u8]) -> Option<Vec<u8>> {
+        self.alive(self.kept.get(number)?)
+    }
+
+    fn take(&self, number: &[u8]) -> Option<Vec<u8>> {
+        self.alive(self.kept.take(number)?)
+    }
+
+    fn can_cache(&self) -> bool {
+        true
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -153,6 +203,23 @@ mod tests {
         assert!(ours.decrypt(&ticket).is_some());
         secrets.rotate().unwrap();
         assert_eq!(ours.decrypt(&ticket), None);
+    }
+
+    #[test]
+    fn a_session_by_number_lives_as_long_as_a_ticket() {
+        let secrets = TicketSecrets::new().unwrap();
+        let sessions = Sessions::new(8, &secrets);
+        assert!(sessions.put(vec![1], b"session".to_vec()));
+        secrets.rotate().unwrap();
+        assert_eq!(sessions.get(&[1]).as_deref(), Some(b"session".as_slice()));
+        assert_eq!(sessions.get(&[2]), None);
+        secrets.rotate().unwrap();
+        assert_eq!(sessions.get(&[1]), None);
+        for number in 0..100 {
+            sessions.put(vec![number], vec![number]);
+        }
+        assert_eq!((sessions.take(&[99]), sessions.take(&[99])), (Some(vec![99]), None));
+        assert_eq!(sessions.get(&[0]), None, "the oldest make room");
     }
 
     #[test]

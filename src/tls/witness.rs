@@ -10,7 +10,7 @@ use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
 use rustls::{DigitallySignedStruct, Error, SignatureScheme};
 
 use super::client::{Connector, ConnectorSettings};
-use super::provider;
+use super::profile::provider;
 
 /// The certificate that a server has shown last. A session that is taken up again shows none.
 #[derive(Debug, Default)]

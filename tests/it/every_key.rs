@@ -99,6 +99,7 @@ const NETWORK: &[Row] = &[
             "doors: plain_listeners_point_to_https_where_the_site_wants_it_and_to_the_port_that_clients_see",
         ]),
     ),
+    (&["listener.*.profile"], By(&["old_clients: each_windows_client_at_each_listener"])),
     (
         &["listener.*.tls"],
         By(&["front_tls: versions", "front_tls: tls_at_a_plain_listener_gets_no_page"]),
@@ -139,6 +140,7 @@ const POOLS: &[Row] = &[
         ],
         By(&["publish: what_a_server_sees_of_our_tls"]),
     ),
+    (&["pool.*.tls.sha384_suite"], By(&["old_tls: a_server_with_one_suite_left"])),
     (&["pool.*.tls.ca"], By(&["publish: a_server_that_cannot_be_verified_gets_no_request"])),
     (&["pool.*.probe.tcp"], By(&["health_probes: another_port_decides"])),
     (

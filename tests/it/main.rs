@@ -37,6 +37,8 @@ mod metrics;
 mod names;
 mod namespaces;
 mod ntlm;
+mod old_clients;
+mod old_tls;
 mod pages;
 mod patience;
 mod pools;

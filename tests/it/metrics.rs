@@ -11,7 +11,7 @@ use nix::sys::signal::Signal;
 
 use crate::rig::{Folder, Gatehouse, Origin, Wire, begin_with_input, free_port, now, until};
 
-fn admin(port: u16) -> String {
+pub(crate) fn admin(port: u16) -> String {
     format!("[admin]\nsocket = \"./admin.sock\"\nadapter = \"internal\"\nport = {port}\n")
 }
 
@@ -55,7 +55,7 @@ fn series(text: &str) -> BTreeMap<String, f64> {
 
 /// Waits until each of these series has its value; a value of 0 may also be no series.
 #[track_caller]
-fn expect(port: u16, expected: &[(&str, f64)]) {
+pub(crate) fn expect(port: u16, expected: &[(&str, f64)]) {
     let mut last = String::new();
     until(&format!("{expected:?}"), || {
         last = scrape(port);

@@ -242,8 +242,9 @@ fn words_are_those_that_are_taken() {
         let here: Vec<&str> = key.words.to_vec();
         let here: Vec<&&str> =
             here.iter().filter(|word| is_available_word(key.name(), word)).collect();
-        let (message, help) = &wrong[0];
-        assert_eq!(message, &format!("`{}` cannot be `zzz`", key.name()));
+        // The file may be warned of for other reasons.
+        let expected = format!("`{}` cannot be `zzz`", key.name());
+        let (_, help) = wrong.iter().find(|(message, _)| *message == expected).unwrap();
         let mut taken: Vec<&str> = help.trim_start_matches("one of: ").split(", ").collect();
         let mut said: Vec<&str> = here.iter().map(|word| **word).collect();
         taken.sort_unstable();
@@ -424,7 +425,7 @@ fn the_schema_refuses_what_is_refused() {
         ("site.*.timeouts.drain", "\"5s\"", ".site.main.timeouts.drain: unknown"),
         ("limits.head_bytes_max", "1", ".limits.head_bytes_max: anyOf"),
         ("pool.*.balance", "\"fair\"", ".pool.front-end.balance: enum"),
-        ("pool.*.tls.profile", "\"windows-2012r2\"", ".pool.front-end.tls.profile: enum"),
+        ("pool.*.tls.profile", "\"windows-2003\"", ".pool.front-end.tls.profile: enum"),
         ("pool.*.servers", "[\"fe01\"]", ".pool.front-end.servers[0]: anyOf"),
         ("pool.*.servers", "[{ weight = 1 }]", ".pool.front-end.servers[0]: anyOf"),
         ("listener.*.port", "65536", ".listener.https.port: bounds"),

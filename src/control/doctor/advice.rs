@@ -82,6 +82,7 @@ pub(super) fn profile_word(profile: Profile) -> &'static str {
     match profile {
         Profile::Modern => "modern",
         Profile::Tls12 => "tls12",
+        Profile::Windows2012R2 { .. } => OLD_WINDOWS,
     }
 }
 

@@ -31,7 +31,12 @@ const ONE: Duration = Duration::from_secs(10);
 const SILENCES_MAX: usize = 2;
 
 /// Profiles of the file that handshakes are tried with, the best first.
-const PROFILES: [Profile; 2] = [Profile::Modern, Profile::Tls12];
+const PROFILES: [Profile; 4] = [
+    Profile::Modern,
+    Profile::Tls12,
+    Profile::Windows2012R2 { sha384: false },
+    Profile::Windows2012R2 { sha384: true },
+];
 
 const LIMITS: HeadLimits = HeadLimits {
     head_bytes_max: 64 * 1024,

@@ -44,6 +44,7 @@ pub(super) const KEYS: &[Key] = &[
     key("listener.*.profile", Kind::Choice, Value("\"modern\""),
         "The versions and ciphers of TLS that clients may choose from: TLS 1.2 and 1.3; windows-7 adds what Windows before 10 needs.", "\"modern\"")
         .words(&["modern", "windows-7"])
+        .when("For clients on Windows 7 and 8.1, such as Lync 2010 and 2013 there, where the certificate is an RSA one; an ECDSA certificate beside it does the same without old cipher suites. Clients that can more still get more. `gatehouse check` warns of it, log and metrics show who uses them. Clients that know nothing newer than TLS 1.1 are not served at all (`gatehouse explain client_tls_too_old`).")
         .with("tls"),
     key("listener.*.certificate", Kind::Names("certificate"), Words("none; needed with tls = true"),
         "What clients that send no server name are shown. Several may be an RSA and an ECDSA one.", "\"lync\""),

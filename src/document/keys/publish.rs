@@ -42,7 +42,10 @@ pub(super) const KEYS: &[Key] = &[
     key("pool.*.tls.profile", Kind::Choice, Value("\"modern\""),
         "What is offered to the servers: TLS 1.3 and 1.2, or 1.2 with a small greeting; windows-2012r2 adds what Windows Server before 2016 needs.", "\"tls12\"")
         .words(&["modern", "tls12", "windows-2012r2"])
-        .when("Take tls12 for servers that fail or hang on the modern greeting."),
+        .when("Take tls12 for servers that fail or hang on the modern greeting; windows-2012r2 for Windows Server 2008 R2, 2012 and 2012 R2 with an RSA certificate. It offers TLS 1.2 only, the modern cipher suites first and then ECDHE-RSA-AES128-SHA256, ECDHE-RSA-AES256-SHA and ECDHE-RSA-AES128-SHA; `gatehouse check` warns of it, log and metrics show where they are used."),
+    key("pool.*.tls.sha384_suite", Kind::Flag, Value("false"),
+        "Offer ECDHE-RSA-AES256-SHA384 too, which costs twice as much as ECDHE-RSA-AES128-SHA256 and which Windows would prefer. Goes with profile = \"windows-2012r2\" only.", "true")
+        .when("Only for servers where an administrator has left no other suite."),
     table("pool.*.probe", Kind::Table, "Look at the servers by yourself, without waiting for users to find out. Without `tcp` and `http` a connection is set up as for requests, with TLS if the pool has it, and ended; an empty table is enough. With this table or without, a server is left out for 5 to 80 seconds after three requests in a row failed there, or after a time-out while nothing else was answered."),
     key("pool.*.probe.tcp", Kind::Number(1, 65_535), Words("the server's own port"),
         "Connect to this port of each server, and no more.", "5061")

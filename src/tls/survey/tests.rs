@@ -7,7 +7,8 @@ use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::{ServerConfig, ServerConnection};
 
 use super::*;
-use crate::tls::{Authorities, provider};
+use crate::tls::Authorities;
+use crate::tls::profile::provider;
 
 const DAY: i64 = 86_400;
 const YEAR_2030: i64 = 1_893_456_000;
