@@ -123,6 +123,8 @@ impl Gatehouse {
             }
             if folder.at(SYSTEM).exists() {
                 command.env("SSL_CERT_FILE", folder.at(SYSTEM));
+                // Whoever runs the tests may have one of these.
+                command.env_remove("SSL_CERT_DIR");
             }
         });
         let said = Arc::new(Mutex::new(Vec::new()));
