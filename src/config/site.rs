@@ -173,7 +173,7 @@ impl<'j> Judge<'j> {
         Some(LogInGuard {
             user_refused_max: user.unwrap_or(5) as u16,
             address_refused_max: address.unwrap_or(20) as u16,
-            window: self.time("window", &table.window, Duration::from_mins(30)),
+            window: self.time("window", &table.window, Duration::from_secs(30 * 60)),
             tickets_per_minute: tickets.unwrap_or(120) as u16,
         })
     }

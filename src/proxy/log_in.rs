@@ -149,7 +149,7 @@ impl LogIn {
             _ => return,
         };
         if self.ntlm {
-            load.note_log_in(&self.user, verdict == Verdict::Refused);
+            load.note_log_in(self.user, verdict == Verdict::Refused);
         }
         if let Some(guarded) = &mut self.guarded {
             guarded.end(verdict, now);

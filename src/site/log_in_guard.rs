@@ -17,9 +17,9 @@ use std::time::Duration;
 use super::cells::{Cells, Key, Keys, Tally};
 
 /// How long an address is trusted with a user's name after the user has got in last.
-const TRUST: Duration = Duration::from_hours(12);
+const TRUST: Duration = Duration::from_secs(12 * 60 * 60);
 
-const MINUTE: Duration = Duration::from_mins(1);
+const MINUTE: Duration = Duration::from_secs(60);
 
 /// `[site.NAME.log_in_guard]`
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -214,7 +214,7 @@ mod tests {
             let guard = LogInGuard {
                 user_refused_max: 3,
                 address_refused_max: 6,
-                window: Duration::from_mins(30),
+                window: Duration::from_secs(30 * 60),
                 tickets_per_minute: 2,
             };
             Self { cells: Cells::default(), guard, now: 1_000_000 }

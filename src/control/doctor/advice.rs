@@ -86,6 +86,14 @@ pub(super) fn profile_word(profile: Profile) -> &'static str {
     }
 }
 
+/// The same for people, and what stands beside it.
+pub(super) fn profile_label(profile: Profile) -> &'static str {
+    match profile {
+        Profile::Windows2012R2 { sha384: true } => "windows-2012r2 with sha384_suite",
+        _ => profile_word(profile),
+    }
+}
+
 /// For servers whose only suites with fresh keys are CBC.
 pub(super) const OLD_WINDOWS: &str = "windows-2012r2";
 

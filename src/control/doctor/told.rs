@@ -4,7 +4,7 @@ use std::fmt::Write;
 
 use crate::tls::survey::{Distrust, Key, Kind, Paper, curve_name, suite_name};
 
-use super::advice::{Advice, Change, Verdict, hex, profile_word};
+use super::advice::{Advice, Change, Verdict, hex, profile_label};
 use super::findings::{Findings, Reach, Speaks};
 
 /// Names of a certificate that people are shown.
@@ -88,7 +88,7 @@ fn what_it_is(findings: &Findings, now: i64, out: &mut String) {
             Ok(()) => "a handshake succeeds".to_owned(),
             Err(why) => why.clone(),
         };
-        row(out, profile_word(*profile), &came);
+        row(out, profile_label(*profile), &came);
     }
     for paper in &findings.chain {
         row(out, "certificate", &paper_line(paper, now));
@@ -235,7 +235,7 @@ pub fn as_json(findings: &Findings, advice: &Advice, lines: Option<&str>) -> ser
         .handshakes
         .iter()
         .map(|(profile, shaken)| {
-            (profile_word(*profile).to_owned(), shaken.as_ref().err().cloned().into())
+            (profile_label(*profile).to_owned(), shaken.as_ref().err().cloned().into())
         })
         .collect();
     let web = findings.web.as_ref().map(|web| match web {
