@@ -71,6 +71,15 @@
 //!            control/admin.rs     `gatehouse status` by the admin socket
 //! ```
 //!
+//! # Why a server and TLS do not get on
+//!
+//! ```text
+//! ask        control/doctor/look.rs    `gatehouse doctor`: question after question to a server
+//! speak      tls/survey                greetings that offer one thing, and what is said to them
+//! advise     control/doctor/advice.rs  findings in, profile and lines of the file out
+//! watch      control/certificates.rs   when servers' certificates end, for `gatehouse status`
+//! ```
+//!
 //! # The rooms
 //!
 //! Code either *decides* (bytes, time and chance are arguments; no socket, no clock, no runtime) or

@@ -145,13 +145,23 @@ fn check_profile(arguments: &[&str], profile: &str) {
         assert_eq!(status_by(folder, server.port, USUAL), 200);
         return;
     }
-    let line = format!("profile = \"{profile}\"\n");
+    let more = if arguments.contains(&DEAREST) { "sha384_suite = true\n" } else { "" };
+    let line = format!("profile = \"{profile}\"\n{more}");
     assert_eq!(told["lines"], format!("[pool.origin.tls]\n{line}"), "{told:#}");
     if has_profile(&folder, profile) {
+        assert_eq!((&told["resumes"], &told["answer"]["status"]), (&true.into(), &200.into()));
         assert_eq!(status_by(folder, server.port, &format!("{USUAL}{line}")), 200);
     } else {
         assert_eq!(status_by(folder, server.port, USUAL), 503, "the usual profile is not enough");
     }
+}
+
+/// The one that costs twice as much as the others, and is offered on request.
+const DEAREST: &str = "ECDHE-RSA-AES256-SHA384:AES128-SHA:@SECLEVEL=0";
+
+#[test]
+fn the_dearest_suite_alone() {
+    check_profile(&["-tls1_2", "-cipher", DEAREST], "windows-2012r2");
 }
 
 const CURVES: [&str; 2] = ["-curves", "P-256:P-384"];

@@ -296,3 +296,18 @@ fn lines_of_several_servers() {
     assert!(lines.contains("[pool.\"my pool\".tls]\nprofile = \"windows-2012r2\"\n"), "{lines}");
     assert!(lines.contains(&expected), "{lines}");
 }
+
+#[test]
+fn every_name_of_the_json_is_documented() {
+    let findings = Findings { web: Some(Ok(Web::default())), ..well() };
+    let advice = advise(&findings);
+    let json = as_json(&findings, &advice, None);
+    let tables = [&json, &json["certificates"][0], &json["answer"]];
+    let names = tables.iter().flat_map(|table| table.as_object().unwrap().keys());
+    let page = include_str!("../../../appliance/docs/doctor.md");
+    assert!(names.clone().count() > 30);
+    for name in names {
+        let plain = page.contains(&format!("`{name}`")) || page.contains(&format!("`{name}[]`"));
+        assert!(plain, "appliance/docs/doctor.md does not say what `{name}` is");
+    }
+}
