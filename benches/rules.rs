@@ -51,6 +51,7 @@ fn table(sites: usize) -> Table {
             path_check: PathCheck::Strict,
             forwarded: Forwarded::Drop,
             admission: Admission::default(),
+            log_in_guard: None,
             limits,
             timeouts,
             errors: ErrorsId::GLOBAL,
