@@ -199,6 +199,7 @@ impl Overview {
                 self.lost_last.load(Ordering::Relaxed),
             ),
             notices: self.shared.notices.totals(),
+            guard_driven_out: self.shared.log_ins.driven_out(),
             kernel_listen,
         }
     }

@@ -146,7 +146,14 @@ enum Message {
 
 const SIGNATURE: &[u8] = b"NTLMSSP\0";
 
-/// Kerberos' own token (RFC 4121 section 4.1) begins as SPNEGO's first does, with another object.
+/// What a token is of stands at its front as an object (RFC 2743 section 3.1): Kerberos (RFC 4121),
+/// and as Windows has called it too (MS-SPNG section 3.1.5.2).
+const KERBEROS: [&[u8]; 2] = [
+    &[0x06, 0x09, 0x2a, 0x86, 0x48, 0x86, 0xf7, 0x12, 0x01, 0x02, 0x02],
+    &[0x06, 0x09, 0x2a, 0x86, 0x48, 0x82, 0xf7, 0x12, 0x01, 0x02, 0x02],
+];
+
+/// SPNEGO itself.
 const SPNEGO: &[u8] = &[0x06, 0x06, 0x2b, 0x06, 0x01, 0x05, 0x05, 0x02];
 
 mod tag {
@@ -167,7 +174,7 @@ fn message(token: &Base64<'_>) -> Option<Message> {
         tag::APPLICATION => {
             let inside = element(token, &whole, tag::APPLICATION)?;
             if !token.holds(inside.start, SPNEGO) {
-                return Some(Message::Opens);
+                return kerberos(token, &inside);
             }
             let rest = inside.start + SPNEGO.len()..inside.end;
             wrapped(token, &element(token, &rest, tag::FIELD_0)?)
@@ -189,6 +196,12 @@ fn bare(token: &Base64<'_>, at: usize) -> Option<Message> {
     }
 }
 
+/// Whatever else stands there could be a password of a kind that is not known here.
+fn kerberos(token: &Base64<'_>, inside: &Range<usize>) -> Option<Message> {
+    let known = KERBEROS.iter().any(|object| token.holds(inside.start, object));
+    known.then_some(Message::Opens)
+}
+
 /// The fields of either message of SPNEGO. In both, field 2 is the token of the mechanism.
 fn wrapped(token: &Base64<'_>, inside: &Range<usize>) -> Option<Message> {
     let fields = element(token, inside, tag::SEQUENCE)?;
@@ -208,7 +221,7 @@ fn wrapped(token: &Base64<'_>, inside: &Range<usize>) -> Option<Message> {
             let octets = element(token, &field, tag::OCTETS)?;
             found = match token.byte(octets.start)? {
                 b'N' => bare(token, octets.start)?,
-                tag::APPLICATION => Message::Opens,
+                tag::APPLICATION => kerberos(token, &element(token, &octets, tag::APPLICATION)?)?,
                 _ => return None,
             };
         }
@@ -419,9 +432,17 @@ mod tests {
         check_token(&first(&unicode("Bob")), Some("bob"));
         check_token(&first(b"NTLMSSP\0\x01\0\0\0"), None);
         // Kerberos, bare and wrapped.
-        check_token(&der(tag::APPLICATION, &[0x06, 0x01, 0x2a, 1, 0]), None);
-        check_token(&first(&der(tag::APPLICATION, &[1])), None);
-        check_token(&later(&der(tag::APPLICATION, &[1])), None);
+        for object in KERBEROS {
+            let ticket = der(tag::APPLICATION, &[object, b"ticket"].concat());
+            check_token(&ticket, None);
+            check_token(&first(&ticket), None);
+            check_token(&later(&ticket), None);
+        }
+        // NTLM's own object, and one whose length is longer than it has to be.
+        let ntlm = [0x06, 0x0a, 0x2b, 0x06, 0x01, 0x04, 0x01, 0x82, 0x37, 0x02, 0x02, 0x0a];
+        check_token(&der(tag::APPLICATION, &[&ntlm, SIGNATURE].concat()), Some(""));
+        let long = [&[0x06, 0x81], &SPNEGO[1..], &unicode("bob")].concat();
+        check_token(&der(tag::APPLICATION, &long), Some(""));
         check_token(&first(&[1, 2]), Some(""));
         // The same field twice, of which a server might take the other.
         let twice = der(tag::FIELD_2, &der(tag::OCTETS, &unicode("eve"))).repeat(2);

@@ -308,6 +308,12 @@ fn own_log(text: &mut Text, now: &Snapshot) {
     ] {
         text.counter(name, help, value);
     }
+    let name = "gatehouse_log_in_guard_driven_out_total";
+    text.counter(
+        name,
+        "Users or addresses whose wrong passwords were forgotten since more than 65536 were counted at a time.",
+        now.guard_driven_out,
+    );
 }
 
 fn certificates(text: &mut Text, now: &Snapshot) {

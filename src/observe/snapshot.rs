@@ -70,6 +70,8 @@ pub struct Snapshot {
     pub lines_lost: (u64, u64),
     /// Sentences for the service's log, and how many of them were left out.
     pub notices: (u64, u64),
+    /// Whom the guard of log-ins has forgotten early, since it counted too many.
+    pub guard_driven_out: u64,
     /// Connections that the kernel lost since a queue of a listener was full, and those that it lost
     /// for any reason; over all programs of this machine since it started. `None` if it does not
     /// tell.

@@ -24,6 +24,7 @@ use super::alarm::{Alarm, Which};
 use super::answer::{Answered, NoAnswer, answer};
 use super::client::{After, Client};
 use super::judge::Plan;
+use super::log_in::{self, Outcome};
 use super::obtain::{Held, Lease, Pin, give_back, hold};
 use super::own::tell_failure;
 use super::pace::Pace;
@@ -117,9 +118,10 @@ pub(super) fn forward<M: Machine>(
             plan.record.upstream_suite = held.lease().stream.old_suite().map(OldSuite::name);
             let (attempt, progress) = attempt(client, &mut plan, &held).await;
             note_progress(&mut plan, &progress);
-            if let Some(log_in) = &mut plan.log_in {
-                let load = &held.lease().busy.server().load;
-                log_in.note(progress.status.get(), load, client.worker.machine.now());
+            if !matches!(attempt, Attempt::Again) {
+                let left = matches!(attempt, Attempt::Failed(Failure::Client(_)));
+                let outcome = Outcome { status: progress.status.get(), left };
+                log_in::note(client, &mut plan, &held.lease().busy.server().load, outcome);
             }
             match attempt {
                 Attempt::Again => fresh = true,

@@ -10,10 +10,12 @@ use std::sync::Arc;
 use crate::exchange::{ClientFault, Failure};
 use crate::http::{Field, Method, RequestHead, UserName, trial};
 use crate::net::{Machine, Moment};
+use crate::observe::Text;
 use crate::pool::Load;
 use crate::site::{Locked, LogInGuard, Pending, Site, Verdict, path};
 
 use super::client::Client;
+use super::judge::Plan;
 use super::worker::Shared;
 
 /// Where log-ins for web tickets are posted (\[MS-SIPAE\], Lync's web ticket service).
@@ -139,20 +141,44 @@ fn say(
     );
 }
 
-impl LogIn {
-    /// Takes in what the server of `load` has answered; 0 is nothing.
-    pub(super) fn note(&mut self, status: u16, load: &Load, now: Moment) {
-        let verdict = match status {
-            401 => Verdict::Refused,
-            // A password that was looked at was right, whatever else was wrong.
-            200..=499 => Verdict::Accepted,
-            _ => return,
-        };
-        if self.ntlm {
-            load.note_log_in(self.user, verdict == Verdict::Refused);
-        }
-        if let Some(guarded) = &mut self.guarded {
-            guarded.end(verdict, now);
-        }
+/// What an attempt has come to.
+pub(super) struct Outcome {
+    /// 0: there was no answer.
+    pub(super) status: u16,
+    /// The client has ended it.
+    pub(super) left: bool,
+}
+
+/// Takes in what the server of `load` has answered to `plan`.
+pub(super) fn note<M: Machine>(
+    client: &Client<M>,
+    plan: &mut Plan,
+    load: &Load,
+    Outcome { status, left }: Outcome,
+) {
+    let guarded = plan.view.config.table.terms(plan.terms).guarded;
+    if plan.log_in.is_none() && !(guarded && status == 401) {
+        return;
+    }
+    let now = client.worker.machine.now();
+    let log_ins = &client.worker.shared.log_ins;
+    let record = &plan.record;
+    let place = (record.text(Text::Site), record.text(Text::Method), record.text(Text::Path));
+    if status == 401 {
+        log_ins.note_asked(place, micros(now));
+    }
+    let Some(log_in) = &mut plan.log_in else { return };
+    let answered = matches!(status, 101 | 200..=399);
+    let verdict = match status {
+        401 => Verdict::Refused,
+        _ if answered && log_ins.is_asked(place, micros(now)) => Verdict::Accepted,
+        0 if left => Verdict::Left,
+        _ => Verdict::Unsaid,
+    };
+    if log_in.ntlm && (status == 401 || answered) {
+        load.note_log_in(log_in.user, status == 401);
+    }
+    if let Some(guarded) = &mut log_in.guarded {
+        guarded.end(verdict, now);
     }
 }

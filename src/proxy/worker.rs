@@ -15,7 +15,7 @@ use rtrb::{Consumer, Producer, RingBuffer};
 use crate::http::Sink;
 use crate::net::{self, Block, Machine, Moment};
 use crate::observe::{Counters, Notices, Record, Seldom};
-use crate::site::Cells;
+use crate::site::LogIns;
 use crate::tls::TicketSecrets;
 
 use super::admit::Crowd;
@@ -42,7 +42,7 @@ pub struct Shared {
     /// Everybody who is connected, over all workers.
     pub crowd: Crowd,
     /// Passwords that were tried.
-    pub log_ins: Cells,
+    pub log_ins: LogIns,
     /// When it was last said that log-ins are refused.
     pub locked_said: Seldom,
     /// Sentences for the service's log.
@@ -61,7 +61,7 @@ impl Shared {
             live: Arc::new(ArcSwap::from_pointee(live)),
             draining: AtomicBool::new(false),
             crowd: Crowd::default(),
-            log_ins: Cells::default(),
+            log_ins: LogIns::default(),
             locked_said: Seldom::default(),
             notices: Notices::default(),
             tickets,

@@ -17,7 +17,7 @@ use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 /// Keys that are counted exactly, each for itself.
-pub const EXACT: usize = 65_536;
+pub(super) const EXACT: usize = 65_536;
 
 /// Twice as many cells, so that walks are short.
 const CELLS: usize = 2 * EXACT;
@@ -27,24 +27,24 @@ const WALK_MAX: usize = 128;
 
 /// Whom and what a cell counts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub struct Key(NonZeroU64);
+pub(super) struct Key(NonZeroU64);
 
 /// Whom: himself, and in a crowd his neighbourhood.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Keys {
+pub(super) struct Keys {
     /// By himself.
-    pub own: Key,
+    pub(super) own: Key,
     /// With everybody around him.
-    pub wide: Key,
+    pub(super) wide: Key,
 }
 
 /// What stands in a cell: a count, and until when, in microseconds of the monotonic clock.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Tally {
+pub(super) struct Tally {
     /// What is counted.
-    pub count: u16,
+    pub(super) count: u16,
     /// From then on nothing is.
-    pub until: u64,
+    pub(super) until: u64,
 }
 
 impl Tally {
@@ -74,7 +74,7 @@ struct Cell {
 
 /// The cells. They take up no memory before somebody is counted.
 #[derive(Default)]
-pub struct Cells {
+pub(super) struct Cells {
     hasher: RandomState,
     cells: OnceLock<Box<[Cell]>>,
     driven_out: AtomicU64,
@@ -97,19 +97,19 @@ enum Place<'c> {
 impl Cells {
     /// The key of what is told apart by `what`.
     #[must_use]
-    pub fn key(&self, what: impl Hash) -> Key {
+    pub(super) fn key(&self, what: impl Hash) -> Key {
         Key(NonZeroU64::new(self.hasher.hash_one(what)).unwrap_or(NonZeroU64::MIN))
     }
 
     /// How many were driven out of their cells while they counted.
     #[must_use]
-    pub fn driven_out(&self) -> u64 {
+    pub(super) fn driven_out(&self) -> u64 {
         self.driven_out.load(Ordering::Relaxed)
     }
 
     /// What is counted for `key` now.
     #[must_use]
-    pub fn read(&self, key: Key, now: u64) -> Tally {
+    pub(super) fn read(&self, key: Key, now: u64) -> Tally {
         match self.walk(key, now) {
             Place::Own(cell) => Tally::of_word(cell.tally.load(Ordering::Relaxed)).at(now),
             Place::Free(_) | Place::Crowded(_) => Tally { count: 0, until: now },
@@ -120,7 +120,7 @@ impl Cells {
     ///
     /// # Errors
     /// What stands there, if nothing was changed.
-    pub fn change(
+    pub(super) fn change(
         &self,
         key: Key,
         now: u64,
@@ -133,7 +133,7 @@ impl Cells {
     ///
     /// # Errors
     /// What stands there, if nothing was changed.
-    pub fn change_of(
+    pub(super) fn change_of(
         &self,
         keys: Keys,
         now: u64,

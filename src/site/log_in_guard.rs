@@ -7,6 +7,10 @@
 //! nothing was refused for `window` or the user has got in. What is under way counts as refused until
 //! the server has said otherwise, so that guesses side by side are none too many.
 //!
+//! Whoever goes before the server has said so leaves his guess counted, and a page that asks nobody for
+//! a password proves none: only where the server has answered 401 before to the same path and method
+//! does another answer say that a password was right.
+//!
 //! An address from which a user has got in is trusted with that user's name, until it is refused
 //! there: others who guess do not lock out whoever works there, who moreover may log in on as many
 //! connections as he likes.
@@ -15,6 +19,35 @@ use std::net::{IpAddr, Ipv4Addr};
 use std::time::Duration;
 
 use super::cells::{Cells, Key, Keys, Tally};
+
+/// Who has tried what, of all Sites: an account is the same for each. What is known in favour of
+/// somebody has cells of its own, which many who guess do not take away from those who count.
+#[derive(Debug, Default)]
+pub struct LogIns {
+    tried: Cells,
+    proved: Cells,
+}
+
+impl LogIns {
+    /// The server has asked for a password there.
+    pub fn note_asked(&self, place: (&[u8], &[u8], &[u8]), now: u64) {
+        let asked = Tally { count: 1, until: now + micros(TRUST) };
+        // Always changes.
+        let _ = self.proved.change(self.proved.key(("asks", place)), now, |_| Some(asked));
+    }
+
+    /// Whether it has done so lately. A place is a Site, a method and a path.
+    #[must_use]
+    pub fn is_asked(&self, place: (&[u8], &[u8], &[u8]), now: u64) -> bool {
+        self.proved.read(self.proved.key(("asks", place)), now).count > 0
+    }
+
+    /// Users and addresses that were forgotten early, since too many were counted at a time.
+    #[must_use]
+    pub fn driven_out(&self) -> u64 {
+        self.tried.driven_out()
+    }
+}
 
 /// How long an address is trusted with a user's name after the user has got in last.
 const TRUST: Duration = Duration::from_secs(12 * 60 * 60);
@@ -45,14 +78,16 @@ pub enum Locked {
     Tickets,
 }
 
-/// What came of a pending.
+/// What came of a trial.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Verdict {
     /// The password was right.
     Accepted,
     /// It was not.
     Refused,
-    /// Nobody has said.
+    /// The client went before the server had said so.
+    Left,
+    /// Nobody has asked for it, or could say.
     Unsaid,
 }
 
@@ -109,19 +144,21 @@ impl LogInGuard {
     /// What is locked, and for how many seconds.
     pub fn admit(
         &self,
-        cells: &Cells,
+        log_ins: &LogIns,
         site: &str,
         (user, address): (&str, IpAddr),
         now: u64,
     ) -> Result<Pending, (Locked, u32)> {
+        let (cells, proved) = (&log_ins.tried, &log_ins.proved);
         let household = keys(cells, site, Locked::Address, address);
+        let anywhere = keys(proved, "", Locked::Address, address).own;
         let pending = Pending {
             address: household,
-            user: cells.key((Locked::User, site, user)),
-            trust: cells.key(("trust", site, user, household.own)),
+            user: cells.key((Locked::User, user)),
+            trust: proved.key(("trust", user, anywhere)),
             trusted: false,
         };
-        let trusted = !user.is_empty() && cells.read(pending.trust, now).count > 0;
+        let trusted = !user.is_empty() && proved.read(pending.trust, now).count > 0;
         let places = (self.address_refused_max, self.window);
         take(cells, household, now, places).map_err(|wait| (Locked::Address, wait))?;
         if !trusted && let Err(tally) = self.reserve(cells, pending.user, now) {
@@ -137,11 +174,12 @@ impl LogInGuard {
     /// As [`admit`](Self::admit).
     pub fn admit_ticket(
         &self,
-        cells: &Cells,
+        log_ins: &LogIns,
         site: &str,
         address: IpAddr,
         now: u64,
     ) -> Result<(), (Locked, u32)> {
+        let cells = &log_ins.tried;
         let keys = keys(cells, site, Locked::Tickets, address);
         let taken = take(cells, keys, now, (self.tickets_per_minute, MINUTE));
         taken.map_err(|wait| (Locked::Tickets, wait))
@@ -164,33 +202,40 @@ impl LogInGuard {
         let _ = cells.change_of(address, now, back);
     }
 
-    /// Takes in what came of a pending.
-    pub fn end(&self, cells: &Cells, pending: Pending, verdict: Verdict, now: u64) {
-        let window = now + micros(self.window);
-        if verdict != Verdict::Refused {
+    /// Takes in what came of a trial.
+    pub fn end(&self, log_ins: &LogIns, pending: Pending, verdict: Verdict, now: u64) {
+        let (cells, proved) = (&log_ins.tried, &log_ins.proved);
+        // Where somebody works who has shown his password, connections that break are no guesses.
+        let verdict = match verdict {
+            Verdict::Left if pending.trusted => Verdict::Unsaid,
+            verdict => verdict,
+        };
+        if matches!(verdict, Verdict::Accepted | Verdict::Unsaid) {
             self.give_back(cells, pending.address, now);
         }
+        let nothing = Tally { count: 0, until: now };
         // What is changed here always changes.
         let _ = match (verdict, pending.trusted) {
             (Verdict::Accepted, _) => {
                 let trust = Tally { count: 1, until: now + micros(TRUST) };
-                let _ = cells.change(pending.trust, now, |_| Some(trust));
+                let _ = proved.change(pending.trust, now, |_| Some(trust));
                 // As the directory does.
-                cells.change(pending.user, now, |_| Some(Tally { count: 0, until: now }))
+                cells.change(pending.user, now, |_| Some(nothing))
             }
-            (Verdict::Refused, trusted) => {
+            (Verdict::Refused | Verdict::Left, trusted) => {
                 if trusted {
-                    let _ =
-                        cells.change(pending.trust, now, |_| Some(Tally { count: 0, until: now }));
+                    let _ = proved.change(pending.trust, now, |_| Some(nothing));
                 }
                 cells.change(pending.user, now, |tally| {
                     let count = tally.count.saturating_add(u16::from(trusted)).max(1);
-                    Some(Tally { count, until: window })
+                    Some(Tally { count, until: now + micros(self.window) })
                 })
             }
             (Verdict::Unsaid, true) => Ok(()),
             (Verdict::Unsaid, false) => cells.change(pending.user, now, |tally| {
-                Some(Tally { count: tally.count.saturating_sub(1), ..tally })
+                let count = tally.count.saturating_sub(1);
+                // A cell that counts nothing is anybody's.
+                Some(if count == 0 { nothing } else { Tally { count, ..tally } })
             }),
         };
     }
@@ -198,13 +243,13 @@ impl LogInGuard {
 
 #[cfg(test)]
 mod tests {
-    use super::Verdict::{Accepted, Refused, Unsaid};
+    use super::Verdict::{Accepted, Left, Refused, Unsaid};
     use super::*;
 
     const MINUTES: u64 = 60_000_000;
 
     struct Play {
-        cells: Cells,
+        log_ins: LogIns,
         guard: LogInGuard,
         now: u64,
     }
@@ -217,16 +262,16 @@ mod tests {
                 window: Duration::from_secs(30 * 60),
                 tickets_per_minute: 2,
             };
-            Self { cells: Cells::default(), guard, now: 1_000_000 }
+            Self { log_ins: LogIns::default(), guard, now: 1_000_000 }
         }
 
         fn begin(&self, user: &str, last: u8) -> Result<Pending, (Locked, u32)> {
             let address = IpAddr::from([192, 0, 2, last]);
-            self.guard.admit(&self.cells, "lync", (user, address), self.now)
+            self.guard.admit(&self.log_ins, "lync", (user, address), self.now)
         }
 
         fn end(&self, pending: Pending, verdict: Verdict) {
-            self.guard.end(&self.cells, pending, verdict, self.now);
+            self.guard.end(&self.log_ins, pending, verdict, self.now);
         }
 
         #[track_caller]
@@ -302,6 +347,32 @@ mod tests {
         play.expect_locked("bob", 1, (Locked::User, 30 * 60));
     }
 
+    /// Who closes before the answer has guessed all the same.
+    #[test]
+    fn to_leave_before_the_answer_saves_no_guess() {
+        let play = Play::new();
+        for address in 0..3 {
+            play.expect("bob", address, Left);
+        }
+        play.expect_locked("bob", 9, (Locked::User, 30 * 60));
+        play.expect("eve", 1, Accepted);
+        for _ in 0..9 {
+            play.expect("eve", 1, Left);
+        }
+    }
+
+    /// An account has one count, whatever it is guessed through.
+    #[test]
+    fn sites_count_together() {
+        let play = Play::new();
+        for site in ["a", "b", "c"] {
+            let who = ("bob", IpAddr::from([192, 0, 2, 1]));
+            let pending = play.guard.admit(&play.log_ins, site, who, play.now).unwrap();
+            play.end(pending, Refused);
+        }
+        play.expect_locked("bob", 9, (Locked::User, 30 * 60));
+    }
+
     #[test]
     fn an_address_gets_its_places_back_one_by_one() {
         let mut play = Play::new();
@@ -334,7 +405,7 @@ mod tests {
         let mut play = Play::new();
         let ask = |play: &Play, site: &str, last| {
             let address = IpAddr::from([192, 0, 2, last]);
-            play.guard.admit_ticket(&play.cells, site, address, play.now)
+            play.guard.admit_ticket(&play.log_ins, site, address, play.now)
         };
         assert_eq!(ask(&play, "lync", 1), Ok(()));
         assert_eq!(ask(&play, "lync", 1), Ok(()));
@@ -350,7 +421,7 @@ mod tests {
         let play = Play::new();
         let admit = |user, address: &str| {
             let who = (user, address.parse().unwrap());
-            let pending = play.guard.admit(&play.cells, "lync", who, play.now)?;
+            let pending = play.guard.admit(&play.log_ins, "lync", who, play.now)?;
             play.end(pending, Refused);
             Ok::<_, (Locked, u32)>(())
         };

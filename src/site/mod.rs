@@ -21,11 +21,10 @@ use bytes::Bytes;
 use crate::pool::settings::{PoolId, Timeouts};
 
 pub use admission::{Admission, Prefix, PrefixFault};
-pub use cells::{Cells, EXACT};
 pub use errors::{ErrorPage, ErrorPages, ErrorsId};
 #[cfg(any(test, fuzzing))]
 pub use fuzz::{fuzz_host, fuzz_path, fuzz_rule};
-pub use log_in_guard::{Locked, LogInGuard, Pending, Verdict};
+pub use log_in_guard::{Locked, LogInGuard, LogIns, Pending, Verdict};
 pub use path::PathFault;
 pub use table::{Brief, Found, Names, RedirectDraft, RuleDraft, SiteDraft, Table, TermsId};
 

@@ -116,6 +116,7 @@ fn a_user_whose_passwords_are_wrong_is_locked_here_and_not_in_the_directory() {
 #[test]
 fn who_got_in_is_let_through_while_others_guess() {
     let play = publish("user_refused_max = 2\n");
+    ask(&play, 1, "", REFUSED);
     ask(&play, 1, &basic("bob"), DONE);
     ask(&play, 2, &basic("bob"), REFUSED);
     ask(&play, 3, &basic("bob"), REFUSED);
@@ -124,6 +125,33 @@ fn who_got_in_is_let_through_while_others_guess() {
     ask(&play, 1, &basic("bob"), DONE);
     // And the guesses are forgotten, as the directory forgets them.
     ask(&play, 4, &basic("bob"), REFUSED);
+}
+
+/// A page that asks nobody for a password proves none, and a client that has gone has guessed.
+#[test]
+fn neither_a_public_page_nor_an_early_end_gives_guesses_back() {
+    let play = publish("user_refused_max = 3\n");
+    ask(&play, 1, &basic("bob"), REFUSED);
+    let public = request("lync.test", "GET", "/public", &basic("bob"));
+    let mut client = play.1.client_from(2);
+    client.send(&public);
+    let mut server = play.0.accept();
+    server.expect(&public);
+    server.send(DONE);
+    assert_eq!(client.answer().status(), 200);
+    server.end();
+    for turn in 0..2 {
+        let mut client = play.1.client_from(3);
+        let guess = request("lync.test", "GET", "/", &basic("bob"));
+        client.send(&guess);
+        let mut server = play.0.accept();
+        server.expect(&guess);
+        client.reset();
+        server.expect_end();
+        // Once it is in the log it is counted.
+        play.1.records(3 + turn);
+    }
+    expect_locked(&play, 4, &basic("bob"));
 }
 
 #[test]

@@ -17,7 +17,7 @@ use gatehouse::observe::{Counters, Notices, Seldom};
 use gatehouse::pool::health::Evidence;
 use gatehouse::pool::settings::ServerAddress;
 use gatehouse::proxy::{Crowd, DoorId, Kept, Live, LiveServer, Shared, Worker, serve_accepted};
-use gatehouse::site::Cells;
+use gatehouse::site::LogIns;
 use gatehouse::tls::TicketSecrets;
 
 use super::client::{Visit, visit};
@@ -196,7 +196,7 @@ pub(crate) fn run(scenario: &Scenario, seed: u64, plant: Option<Plant>) -> Outco
         live: Arc::new(ArcSwap::new(Arc::clone(&lives[0]))),
         draining: AtomicBool::new(false),
         crowd: Crowd::default(),
-        log_ins: Cells::default(),
+        log_ins: LogIns::default(),
         locked_said: Seldom::default(),
         notices: Notices::default(),
         tickets: TicketSecrets::new().expect("the machine has randomness"),

@@ -1,6 +1,7 @@
 //! What follows from findings: the profile that works, the lines that the file needs, and whether
 //! somebody has to change something at the server. Findings in, advice out.
 
+use std::collections::BTreeSet;
 use std::fmt::Write;
 
 use crate::pool::settings::Profile;
@@ -224,7 +225,7 @@ fn name(findings: &Findings, advice: &mut Advice) {
 
 /// A name of a certificate as `server_name` takes it; a wildcard stands for the server's own label.
 fn usable(name: &str, server: &str) -> Option<String> {
-    if name.is_empty() || name.contains(['"', '\\', ' ', '/']) {
+    if name.is_empty() || !name.is_ascii() || name.contains(['"', '\\', ' ', '/']) {
         return None;
     }
     match name.strip_prefix("*.") {
@@ -263,7 +264,12 @@ pub fn file_lines(pool: &str, servers: &[String], all: &[Advice]) -> Option<Stri
     if lines.iter().any(|lines| lines.sha384) {
         let _ = writeln!(out, "sha384_suite = true");
     }
-    if let Some(name) = lines.iter().find_map(|lines| lines.server_name.as_ref()) {
+    let names: BTreeSet<&String> =
+        lines.iter().filter_map(|lines| lines.server_name.as_ref()).collect();
+    if names.len() > 1 {
+        let _ = writeln!(out, "# The servers have different names: each needs a pool of its own.");
+    }
+    if let Some(name) = names.first() {
         let _ = writeln!(out, "server_name = \"{name}\"");
     }
     write_trust(&lines, &mut out);
@@ -292,6 +298,12 @@ fn write_trust(lines: &[&Lines], out: &mut String) {
         let _ = writeln!(
             out,
             "# First compare at the server (certlm.msc, Details, Thumbprint): {thumbprint}"
+        );
+    }
+    if lines.iter().any(|lines| lines.trust.is_none()) {
+        let _ = writeln!(
+            out,
+            "# The pool's other servers are trusted already: let their keys stay in this list, and where the\n# file has ca instead, give this server a pool of its own, since keys replace it for all."
         );
     }
     let pins: Vec<String> = papers.iter().map(|paper| format!("\"{}\"", hex(&paper.pin))).collect();

@@ -75,7 +75,7 @@ pub(super) fn in_clear() -> Change {
 }
 
 /// The registry, as somebody types it at the server.
-const TLS12_ON: &str = r"at the server, as administrator: `reg add HKLM\SYSTEM\CurrentControlSet\Control\SecurityProviders\SCHANNEL\Protocols\TLS^ 1.2\Server /v Enabled /t REG_DWORD /d 1 /f`, the same with `/v DisabledByDefault /d 0`, then restart it; Windows Server 2008 R2 needs Service Pack 1 and all updates for it";
+const TLS12_ON: &str = r#"at the server, as administrator: `reg add "HKLM\SYSTEM\CurrentControlSet\Control\SecurityProviders\SCHANNEL\Protocols\TLS 1.2\Server" /v Enabled /t REG_DWORD /d 1 /f`, the same with `/v DisabledByDefault /d 0`, then restart it; Windows Server 2008 R2 needs Service Pack 1 and all updates for it"#;
 
 /// The order of cipher suites, as Windows knows it.
 const SUITES_ON: &str = "at the server: gpedit.msc, Computer Configuration, Administrative Templates, Network, SSL Configuration Settings, SSL Cipher Suite Order: put TLS_ECDHE_RSA_WITH_AES_128_GCM_SHA256 in front (Windows Server 2016 or newer), on older ones TLS_ECDHE_RSA_WITH_AES_128_CBC_SHA256_P256, then restart it";

@@ -24,7 +24,8 @@ impl Origin {
     }
 
     pub(crate) fn at(address: SocketAddr) -> Self {
-        let listener = TcpListener::bind(address).unwrap();
+        // Of another address the port may be somebody's for a moment.
+        let listener = until("the port is free", || TcpListener::bind(address).ok());
         listener.set_nonblocking(true).unwrap();
         Self { listener, tls: None }
     }
