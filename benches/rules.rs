@@ -39,6 +39,7 @@ fn table(sites: usize) -> Table {
         limits,
         forwarded: Forwarded::Drop,
         guarded: false,
+        log_in_guard: None,
         errors: ErrorsId::GLOBAL,
     });
     let drafts = (0..sites).map(|site| SiteDraft {

@@ -11,7 +11,7 @@ use crate::pool::settings::PoolSettings;
 use crate::site::host::canonical_name;
 use crate::site::{
     Admission, ErrorsId, Forwarded, Listener, ListenerId, LogInGuard, PathCheck, Prefix,
-    PrefixFault, RedirectDraft, Site, SiteDraft, SiteId, Table, Terms,
+    PrefixFault, RedirectDraft, Site, SiteDraft, SiteId, Table, Terms, USER_REFUSED_MOST,
 };
 use crate::tls::certificate::Certificate;
 
@@ -40,9 +40,9 @@ pub(super) type Shared = HashMap<Terms, Arc<Terms>>;
 
 /// The terms of a Site with these time-outs.
 pub(super) fn terms(site: &Site, timeouts: Timeouts, shared: &mut Shared) -> Arc<Terms> {
-    let guarded = !site.admission.is_open() || site.log_in_guard.is_some();
-    let Site { limits, forwarded, errors, .. } = *site;
-    let terms = Terms { timeouts, limits, forwarded, guarded, errors };
+    let guarded = !site.admission.is_open();
+    let Site { limits, forwarded, log_in_guard, errors, .. } = *site;
+    let terms = Terms { timeouts, limits, forwarded, guarded, log_in_guard, errors };
     Arc::clone(shared.entry(terms).or_insert_with(|| Arc::new(terms)))
 }
 
@@ -167,11 +167,12 @@ impl<'j> Judge<'j> {
     fn log_in_guard(&mut self, table: &document::Site) -> Option<LogInGuard> {
         let table = &table.log_in_guard.as_ref()?.value;
         let most = (1, u32::from(u16::MAX));
-        let user = self.number("user_refused_max", table.user_refused_max.as_ref(), most);
+        let users = (1, u32::from(USER_REFUSED_MOST));
+        let user = self.number("user_refused_max", table.user_refused_max.as_ref(), users);
         let address = self.number("address_refused_max", table.address_refused_max.as_ref(), most);
         let tickets = self.number("tickets_per_minute", table.tickets_per_minute.as_ref(), most);
         Some(LogInGuard {
-            user_refused_max: user.unwrap_or(5) as u16,
+            user_refused_max: user.unwrap_or(4) as u8,
             address_refused_max: address.unwrap_or(20) as u16,
             window: self.time("window", &table.window, Duration::from_secs(30 * 60)),
             tickets_per_minute: tickets.unwrap_or(120) as u16,

@@ -69,26 +69,28 @@ impl std::fmt::Debug for UserName {
 
 /// How a password is tried.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Trial {
+pub struct Trial<'t> {
     /// Whose.
     pub user: UserName,
+    /// Name and password, as they are sent each time; `None` where each try looks different.
+    pub proof: Option<&'t [u8]>,
     /// By NTLM, to which a server may bind the connection that it came by.
     pub ntlm: bool,
 }
 
 /// Whose password these fields try, if they try one.
 #[must_use]
-pub fn trial(fields: &[Field<'_>]) -> Option<Trial> {
+pub fn trial<'t>(fields: &[Field<'t>]) -> Option<Trial<'t>> {
     let value = field_value(fields, "authorization")?;
     let all = fields.iter().filter(|field| field.name.eq_ignore_ascii_case("authorization"));
     if all.count() > 1 {
         // Servers differ in which one they take.
-        return Some(Trial { user: UserName::UNREADABLE, ntlm: false });
+        return Some(Trial { user: UserName::UNREADABLE, proof: None, ntlm: false });
     }
     trial_of(value)
 }
 
-fn trial_of(value: &[u8]) -> Option<Trial> {
+fn trial_of(value: &[u8]) -> Option<Trial<'_>> {
     let end = value.iter().position(|byte| matches!(byte, b' ' | b'\t')).unwrap_or(value.len());
     let (scheme, token) = value.split_at(end);
     let token = trim(token);
@@ -110,7 +112,7 @@ fn trial_of(value: &[u8]) -> Option<Trial> {
     } else {
         None
     };
-    user.map(|user| Trial { user, ntlm })
+    user.map(|user| Trial { user, proof: is(b"basic").then_some(token), ntlm })
 }
 
 /// `user:password` (RFC 7617), as UTF-8 or else as Latin-1.
@@ -477,7 +479,8 @@ mod tests {
             broken.truncate(broken.len() - (dice >> 40) as usize % 3);
             let _ = trial_of(&[b"Negotiate ", broken.as_slice()].concat());
             broken.truncate(at);
-            let cut = trial_of(&[b"Negotiate ", broken.as_slice()].concat());
+            let cut = [b"Negotiate ", broken.as_slice()].concat();
+            let cut = trial_of(&cut);
             assert!(at == 0 || cut.is_some(), "{}", String::from_utf8_lossy(&broken));
         }
     }

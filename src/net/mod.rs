@@ -86,9 +86,8 @@ pub trait Socket: 'static {
     /// Whether something posted is not sent yet. [`Socket::send`] comes behind it.
     fn holds_posted(&self) -> bool;
 
-    /// Whether something of what was posted last has been sent. Where the connection breaks first
-    /// nothing ever is.
-    fn posted_left(&self) -> bool;
+    /// Bytes that have been sent so far, wrapping.
+    fn given(&self) -> u64;
 
     /// Whether the peer has said anything (or ended) that was not taken yet. Costs a system call.
     fn has_news(&self) -> bool;

@@ -77,8 +77,8 @@ pub struct Link<P> {
     /// Its bytes go through this, behind what was posted.
     pub pipe: P,
     posted: RefCell<Option<Block>>,
-    /// The kernel has taken something of what was posted last.
-    posted_left: Cell<bool>,
+    /// Bytes that the kernel has taken, wrapping.
+    given: Cell<u64>,
     /// The kernel has told the connection's error to a sender, and tells it nobody else.
     broken: Cell<bool>,
 }
@@ -95,7 +95,7 @@ impl<P: Pipe> Link<P> {
         Rc::new(Self {
             pipe,
             posted: RefCell::default(),
-            posted_left: Cell::default(),
+            given: Cell::default(),
             broken: Cell::default(),
         })
     }
@@ -105,9 +105,9 @@ impl<P: Pipe> Link<P> {
         self.posted.borrow().is_some()
     }
 
-    /// Whether the kernel has taken something of what was posted last.
-    pub fn posted_left(&self) -> bool {
-        self.posted_left.get()
+    /// Bytes that the kernel has taken so far, wrapping.
+    pub fn given(&self) -> u64 {
+        self.given.get()
     }
 
     /// Takes bytes that are there. A reset that a sender was told of looks like the end to whoever
@@ -137,12 +137,15 @@ impl<P: Pipe> Link<P> {
 
     #[inline]
     fn give(&self, bytes: &[u8]) -> io::Result<usize> {
-        self.pipe.give(bytes).inspect_err(|error| {
+        let given = self.pipe.give(bytes).inspect_err(|error| {
             // A pipe is broken by us, or by a peer that had ended its own direction before.
             let ours =
                 matches!(error.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::BrokenPipe);
             self.broken.set(self.broken.get() || !ours);
-        })
+        });
+        let given = given?;
+        self.given.set(self.given.get().wrapping_add(given as u64));
+        Ok(given)
     }
 
     /// Sends what was posted, as far as the kernel takes it. `WouldBlock` when something is left;
@@ -152,7 +155,6 @@ impl<P: Pipe> Link<P> {
         while let Some(block) = &mut *posted {
             match self.give(block.filled()) {
                 Ok(count) => {
-                    self.posted_left.set(true);
                     block.consume(count);
                     if block.is_empty() {
                         *posted = None;
@@ -220,7 +222,6 @@ impl<P> fmt::Debug for Outbox<P> {
 impl<P: Pipe> Outbox<P> {
     /// Takes `message` for `link`, on which nothing is posted.
     pub fn post(&self, link: &Rc<Link<P>>, message: Block) {
-        link.posted_left.set(false);
         let before = link.posted.replace(Some(message));
         assert!(before.is_none(), "whoever posts has asked whether something is posted");
         let mut due = self.due.borrow_mut();

@@ -157,8 +157,8 @@ async fn receive_head<M: Machine>(
     }
     let room = inbox.room_left();
     match upstream.take(inbox, room) {
-        // Said before the request has left us, so it answers nobody's.
-        Ok(Took::Bytes(_)) if !upstream.has_sent() => {
+        // Said before anything of the request has left us, so it answers nobody's.
+        Ok(Took::Bytes(_)) if upstream.socket().given() == exchange.given_before => {
             Err(NoAnswer::Nothing(UpstreamFault::ClosedBeforeHead))
         }
         Ok(Took::Bytes(_)) => {

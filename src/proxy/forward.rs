@@ -59,6 +59,8 @@ pub(super) struct Exchange<'x, M: Machine> {
     pub(super) repeatable: bool,
     /// The client sent bytes behind an upgrade that was not granted yet.
     pub(super) sent_early: bool,
+    /// What had gone to the server by this connection before.
+    pub(super) given_before: u64,
     pub(super) progress: Progress,
     /// How fast the client sends its request's body.
     pub(super) sending: Pace,
@@ -149,7 +151,6 @@ async fn attempt<M: Machine>(
     let sent_early = inbox.as_ref().is_some_and(|inbox| !inbox.is_empty());
     // To the tick, which is exact enough for what may be tried again.
     let written = client.worker.alarms.now();
-    lease.stream.hush();
     // What was set for connecting is not for the request.
     client.alarm.clear(Which::Upstream);
     let sent = |ago| Sent { reused: lease.reused, owned, ago };
@@ -165,6 +166,7 @@ async fn attempt<M: Machine>(
         owned,
         repeatable: may_retry(&plan.request, sent(Duration::ZERO)),
         sent_early: sent_early && plan.request.upgrade_websocket,
+        given_before: lease.stream.socket().given(),
         progress: Progress::default(),
         sending: Pace::new(client_rate_min),
         taking: Pace::new(client_rate_min),

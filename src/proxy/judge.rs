@@ -5,8 +5,8 @@ use std::time::Duration;
 use crate::config;
 use crate::exchange::{ClientFault, Failure, ProxyFault};
 use crate::http::{
-    Credential, FIELD_SLOTS, Forwarded, Framing, HeadLimits, Method, Parsed, RequestFacts,
-    RequestHead, RequestPolicy, Slots, field_value, parse_request, write_request,
+    FIELD_SLOTS, Forwarded, Framing, HeadLimits, Method, Parsed, RequestFacts, RequestHead,
+    RequestPolicy, Slots, field_value, parse_request, write_request,
 };
 use crate::net::{Block, Machine, Moment, SMALL_BYTES};
 use crate::observe::{Record, Text};
@@ -16,7 +16,7 @@ use crate::site::{
 };
 
 use super::client::Client;
-use super::log_in::{Locks, LogIn, admit, admit_ticket};
+use super::log_in::{Guard, Locks, LogIn, admit, admit_ticket};
 use super::worker::View;
 
 /// What a head may grow by when it is sent on, beside the fields that are counted: a framing field
@@ -186,7 +186,8 @@ fn decide<M: Machine>(
                 && !is_misdirected(client, view, names.site_id)
                 && head.max_forwards != Some(0)
             {
-                let log_in = match log_in(client, (guarded, head), &mut scratch, begun) {
+                let guard = brief.terms.log_in_guard.as_ref().zip(str::from_utf8(names.site).ok());
+                let log_in = match log_in(client, (guard, head), &mut scratch, begun) {
                     Ok(log_in) => log_in,
                     Err(locks) => return locked(view, head, (record, begun), locks, whose),
                 };
@@ -224,21 +225,18 @@ fn reply_with(
     Judged::Reply(Reply { view, request, record, begun, kind, errors, client_idle, retry_after })
 }
 
-/// What a request tries to log in with, if that may be tried. `guarded` as for [`refusal`].
+/// What a request tries to log in with, if that may be tried.
 #[inline]
 fn log_in<M: Machine>(
     client: &Client<M>,
-    (guarded, head): (Option<&Site>, &RequestHead<'_, '_>),
+    (guard, head): (Option<Guard<'_>>, &RequestHead<'_, '_>),
     scratch: &mut Vec<u8>,
     begun: Moment,
 ) -> Result<Option<Box<LogIn>>, Locks> {
-    if let Some(site) = guarded {
-        admit_ticket(client, (site, head), scratch, begun)?;
+    if let Some(guard) = guard {
+        admit_ticket(client, (guard, head), scratch, begun)?;
     }
-    if head.facts.credential == Credential::None {
-        return Ok(None);
-    }
-    admit(client, guarded, head.fields, begun)
+    admit(client, (guard, head), begun)
 }
 
 #[cold]

@@ -8,11 +8,11 @@ use std::net::IpAddr;
 use std::sync::Arc;
 
 use crate::exchange::{ClientFault, Failure};
-use crate::http::{Field, Method, RequestHead, UserName, trial};
+use crate::http::{Credential, Method, RequestHead, Trial, UserName, trial};
 use crate::net::{Machine, Moment};
 use crate::observe::Text;
 use crate::pool::Load;
-use crate::site::{Locked, LogInGuard, Pending, Site, Verdict, path};
+use crate::site::{Guess, Locked, LogInGuard, Pending, Verdict, path};
 
 use super::client::Client;
 use super::judge::Plan;
@@ -57,88 +57,95 @@ fn micros(now: Moment) -> u64 {
 /// A refusal, and after how many seconds the client may try again.
 pub(super) type Locks = (Failure, u32);
 
-fn failure(locked: Locked) -> Failure {
-    Failure::Client(match locked {
-        Locked::User => ClientFault::UserLocked,
-        Locked::Address => ClientFault::AddressLocked,
-        Locked::Tickets => ClientFault::TooManyTickets,
-    })
-}
+/// A Site's guard, and its name.
+pub(super) type Guard<'g> = (&'g LogInGuard, &'g str);
 
 /// Whether a request may ask for a web ticket. `scratch` is for reuse.
 pub(super) fn admit_ticket<M: Machine>(
     client: &Client<M>,
-    (site, head): (&Site, &RequestHead<'_, '_>),
+    ((guard, site), head): (Guard<'_>, &RequestHead<'_, '_>),
     scratch: &mut Vec<u8>,
     begun: Moment,
 ) -> Result<(), Locks> {
-    let Some(guard) = &site.log_in_guard else { return Ok(()) };
     if head.facts.method != Method::Post || !path::is_within(head.path, TICKETS, scratch) {
         return Ok(());
     }
-    let (cells, address) = (&client.worker.shared.log_ins, client.peer.ip());
-    let admitted = guard.admit_ticket(cells, &site.name, address, micros(begun));
-    admitted.map_err(|(locked, wait)| (failure(locked), wait))
+    let (shared, address) = (&client.worker.shared, client.peer.ip());
+    let admitted = guard.admit_ticket(&shared.log_ins, (site, address), micros(begun));
+    admitted.map_err(|locked| refuse(shared, site, locked, ("", address), begun))
 }
 
-/// The password that a request tries, if it tries one and may. `site` is its Site, if that has a
-/// guard.
+/// The password that a request tries, if it tries one and may. Without a guard only NTLM is of
+/// interest.
 pub(super) fn admit<M: Machine>(
     client: &Client<M>,
-    site: Option<&Site>,
-    fields: &[Field<'_>],
+    (guard, head): (Option<Guard<'_>>, &RequestHead<'_, '_>),
     begun: Moment,
 ) -> Result<Option<Box<LogIn>>, Locks> {
-    let Some(trial) = trial(fields) else { return Ok(None) };
-    let (user, ntlm) = (trial.user, trial.ntlm);
-    let guarded = match site.and_then(|site| Some((site, site.log_in_guard.as_ref()?))) {
-        None if !ntlm => return Ok(None),
+    let may_matter = match head.facts.credential {
+        Credential::None => false,
+        Credential::PerRequest => guard.is_some(),
+        Credential::Connection => true,
+    };
+    if !may_matter {
+        return Ok(None);
+    }
+    let Some(Trial { user, proof, ntlm }) = trial(head.fields) else { return Ok(None) };
+    let guarded = match guard {
         None => None,
-        Some((site, guard)) => {
+        Some((guard, site)) => {
             let (shared, address) = (&client.worker.shared, client.peer.ip());
-            let who = (user.as_str(), address);
-            match guard.admit(&shared.log_ins, &site.name, who, micros(begun)) {
-                Ok(pending) => {
-                    let (shared, pending) = (Arc::clone(shared), Some(pending));
-                    Some(Guarded { shared, guard: *guard, pending, begun })
-                }
-                Err((locked, wait)) => {
-                    say(shared, &site.name, (locked, wait), (&user, address), begun);
-                    return Err((failure(locked), wait));
-                }
-            }
+            let guess = Guess { site, user: user.as_str(), proof, address };
+            let admitted = guard.admit(&shared.log_ins, &guess, micros(begun));
+            let pending = admitted
+                .map_err(|locked| refuse(shared, site, locked, (user.as_str(), address), begun))?;
+            let (shared, pending) = (Arc::clone(shared), Some(pending));
+            Some(Guarded { shared, guard: *guard, pending, begun })
         }
     };
+    // Boxed: few requests bring one, and all plans would be as large.
     Ok(Some(Box::new(LogIn { user, ntlm, guarded })))
 }
 
 /// Somebody may be under attack, which the operator wants to know at once, and not a thousand times.
-fn say(
+#[cold]
+fn refuse(
     shared: &Shared,
     site: &str,
     (locked, wait): (Locked, u32),
-    (user, address): (&UserName, IpAddr),
+    (user, address): (&str, IpAddr),
     now: Moment,
-) {
+) -> Locks {
+    let failure = Failure::Client(match locked {
+        Locked::User => ClientFault::UserLocked,
+        Locked::Address => ClientFault::AddressLocked,
+        Locked::Tickets => ClientFault::TooManyTickets,
+    });
     if !shared.locked_said.is_time(now.0) {
-        return;
+        return (failure, wait);
     }
     let address = address.to_canonical();
-    let what = match (locked, user.as_str()) {
-        (Locked::User, "") => format!(
-            "log-ins that name no user that can be read are refused with 429 for {wait} s, the last from {address}"
+    let (whose, why) = match (locked, user) {
+        (Locked::User, "") => (
+            format!("log-ins that name no user that can be read, the last from {address},"),
+            "too many of them were wrong",
         ),
-        (Locked::User, user) => format!(
-            "log-ins of user {user:?} are refused with 429 for {wait} s, the last from {address}; the passwords before were wrong"
+        (Locked::User, user) => (
+            format!("log-ins of user \"{}\", the last from {address},", user.escape_default()),
+            "too many passwords of that user were wrong",
         ),
-        (Locked::Address | Locked::Tickets, _) => format!(
-            "log-ins from {address} are refused with 429 for {wait} s; too many passwords from there were wrong"
-        ),
+        (Locked::Address, _) => {
+            (format!("log-ins from {address}"), "too many passwords from there were wrong")
+        }
+        (Locked::Tickets, _) => {
+            (format!("POSTs for web tickets from {address}"), "they are too many")
+        }
     };
-    shared.notices.say(
-        &format!("site {site}"),
-        &format!("{what}; `gatehouse keys site.NAME.log_in_guard` shows the limits"),
+    let what = format!(
+        "{whose} are refused with 429 for {wait} s: {why}; `gatehouse keys site.NAME.log_in_guard` shows the limits"
     );
+    shared.notices.say(&format!("site {site}"), &what);
+    (failure, wait)
 }
 
 /// What an attempt has come to.
@@ -156,15 +163,15 @@ pub(super) fn note<M: Machine>(
     load: &Load,
     Outcome { status, left }: Outcome,
 ) {
-    let guarded = plan.view.config.table.terms(plan.terms).guarded;
-    if plan.log_in.is_none() && !(guarded && status == 401) {
+    let is_guarded = plan.view.config.table.terms(plan.terms).log_in_guard.is_some();
+    if plan.log_in.is_none() && !(is_guarded && status == 401) {
         return;
     }
     let now = client.worker.machine.now();
     let log_ins = &client.worker.shared.log_ins;
     let record = &plan.record;
     let place = (record.text(Text::Site), record.text(Text::Method), record.text(Text::Path));
-    if status == 401 {
+    if is_guarded && status == 401 {
         log_ins.note_asked(place, micros(now));
     }
     let Some(log_in) = &mut plan.log_in else { return };

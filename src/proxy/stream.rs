@@ -4,7 +4,7 @@
 //! connection may be at work side by side. Ciphertext lies in lent blocks only while it is under
 //! way: an idle stream owns its socket and its keys.
 
-use std::cell::{Cell, RefCell};
+use std::cell::RefCell;
 use std::io;
 use std::net::Shutdown;
 use std::task::{Context, Poll};
@@ -70,20 +70,6 @@ impl From<TimedOut> for Broken {
 pub(super) struct Stream<S> {
     socket: S,
     tls: Option<Box<RefCell<Tls>>>,
-    /// What was last given or posted since it was hushed; of plaintext.
-    sent: Cell<Sent>,
-}
-
-/// What has gone by a stream.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-enum Sent {
-    /// Nothing was taken by the kernel.
-    #[default]
-    Nothing,
-    /// Something was posted.
-    Posted,
-    /// Something was taken at once.
-    Given,
 }
 
 #[derive(Debug)]
@@ -95,50 +81,24 @@ struct Tls {
     outgoing: Option<Block>,
     /// Plaintext that came together with the end of the handshake.
     early: Option<Block>,
-    /// As that of the stream, of ciphertext.
-    sent: Sent,
     /// Counts what the session takes up beside blocks.
     _room: Reserved,
 }
 
 impl<S: Socket> Stream<S> {
     pub(super) fn plain(socket: S) -> Self {
-        Self { socket, tls: None, sent: Cell::default() }
+        Self { socket, tls: None }
     }
 
     /// A stream whose session has still to shake hands.
     pub(super) fn secure(socket: S, session: Session) -> Self {
         let _room = Reserved::new(SESSION_BYTES);
-        let tls = Tls {
-            session,
-            incoming: None,
-            outgoing: None,
-            early: None,
-            sent: Sent::Nothing,
-            _room,
-        };
-        Self { socket, tls: Some(Box::new(RefCell::new(tls))), sent: Cell::default() }
+        let tls = Tls { session, incoming: None, outgoing: None, early: None, _room };
+        Self { socket, tls: Some(Box::new(RefCell::new(tls))) }
     }
 
     pub(super) fn socket(&self) -> &S {
         &self.socket
-    }
-
-    /// From now on nothing has been sent.
-    pub(super) fn hush(&self) {
-        self.sent.set(Sent::Nothing);
-        if let Some(tls) = &self.tls {
-            tls.borrow_mut().sent = Sent::Nothing;
-        }
-    }
-
-    /// Whether the kernel has taken something since it was hushed.
-    pub(super) fn has_sent(&self) -> bool {
-        match self.tls.as_ref().map_or(self.sent.get(), |tls| tls.borrow().sent) {
-            Sent::Nothing => false,
-            Sent::Posted => self.socket.posted_left(),
-            Sent::Given => true,
-        }
     }
 
     /// Shakes hands; `first` is what has been read already.
@@ -242,13 +202,11 @@ impl<S: Socket> Stream<S> {
         }
         let message = std::mem::replace(message, Block::none());
         let Some(tls) = &self.tls else {
-            self.sent.set(Sent::Posted);
             self.socket.post(message);
             return Ok(true);
         };
         let mut tls = tls.borrow_mut();
         tls.seal(Some(message.filled()))?;
-        tls.sent = Sent::Posted;
         if let Some(sealed) = tls.outgoing.take() {
             self.socket.post(sealed);
         }
@@ -395,12 +353,7 @@ impl<S: Socket> Stream<S> {
             return tls.borrow_mut().give(&self.socket, bytes);
         }
         match self.socket.send(bytes) {
-            Ok(count) => {
-                if count > 0 {
-                    self.sent.set(Sent::Given);
-                }
-                Ok(count)
-            }
+            Ok(count) => Ok(count),
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => Ok(0),
             Err(error) => Err(error.into()),
         }
@@ -528,12 +481,7 @@ impl Tls {
                 break;
             }
             match socket.send(outgoing.filled()) {
-                Ok(count) => {
-                    if count > 0 {
-                        self.sent = Sent::Given;
-                    }
-                    outgoing.consume(count);
-                }
+                Ok(count) => outgoing.consume(count),
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(false),
                 Err(error) => return Err(error.into()),
             }

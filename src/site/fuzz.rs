@@ -112,7 +112,7 @@ pub(super) fn site(names: &[&str], listeners: &[ListenerId], path_check: PathChe
 pub(super) fn terms() -> Arc<Terms> {
     let Site { timeouts, limits, forwarded, errors, .. } =
         site(&["terms.test"], &[HTTP], PathCheck::Strict);
-    Arc::new(Terms { timeouts, limits, forwarded, guarded: false, errors })
+    Arc::new(Terms { timeouts, limits, forwarded, guarded: false, log_in_guard: None, errors })
 }
 
 pub(super) fn draft(site: Site, paths: &[&str]) -> SiteDraft {

@@ -3,43 +3,53 @@
 //!
 //! A directory locks an account after so many wrong passwords, each within a time of the one before
 //! (Microsoft, *Account lockout threshold*, *Reset account lockout counter after*). So the guard has
-//! a threshold below that and counts in the same way: for each user, over all addresses, until
-//! nothing was refused for `window` or the user has got in. What is under way counts as refused until
-//! the server has said otherwise, so that guesses side by side are none too many.
+//! a threshold below that, counts each user over all addresses and Sites, and forgets when nothing was
+//! refused for `window`. What is under way counts until the server has said whether it was right, so
+//! that guesses side by side are none too many; whoever goes before that has guessed all the same.
 //!
-//! Whoever goes before the server has said so leaves his guess counted, and a page that asks nobody for
-//! a password proves none: only where the server has answered 401 before to the same path and method
-//! does another answer say that a password was right.
+//! Who guesses must not lock out who works. A password that was right lately is no guess, wherever it
+//! comes from; and where it is not seen itself, as with NTLM, the address from which the user got in
+//! is known. Who is known has twice the threshold: the first half is for strangers, who never get
+//! further.
 //!
-//! An address from which a user has got in is trusted with that user's name, until it is refused
-//! there: others who guess do not lock out whoever works there, who moreover may log in on as many
-//! connections as he likes.
+//! A page that asks nobody for a password proves none: only where the server has answered 401 before
+//! to the same method and path does another answer say that a password was right. Whoever makes a
+//! server say so all the same, by the cookie of an account of his own where that counts more than a
+//! password, gains the second half; and with Basic, as many tries of one and the same wrong password
+//! as he sends before the first is answered.
 
 use std::net::{IpAddr, Ipv4Addr};
 use std::time::Duration;
 
 use super::cells::{Cells, Key, Keys, Tally};
 
-/// Who has tried what, of all Sites: an account is the same for each. What is known in favour of
-/// somebody has cells of its own, which many who guess do not take away from those who count.
+/// How long it is known that a user got in.
+const KNOWN: Duration = Duration::from_secs(12 * 60 * 60);
+
+const MINUTE: Duration = Duration::from_secs(60);
+
+/// Who has tried what, of all Sites: an account is the same for each. What speaks for somebody has
+/// cells of its own, so that those who guess do not drive it out.
 #[derive(Debug, Default)]
 pub struct LogIns {
     tried: Cells,
-    proved: Cells,
+    known: Cells,
+    asked: Cells,
 }
+
+/// A Site, a method and a path.
+pub type Place<'p> = (&'p [u8], &'p [u8], &'p [u8]);
 
 impl LogIns {
     /// The server has asked for a password there.
-    pub fn note_asked(&self, place: (&[u8], &[u8], &[u8]), now: u64) {
-        let asked = Tally { count: 1, until: now + micros(TRUST) };
-        // Always changes.
-        let _ = self.proved.change(self.proved.key(("asks", place)), now, |_| Some(asked));
+    pub fn note_asked(&self, place: Place<'_>, now: u64) {
+        mark(&self.asked, self.asked.key(place), now);
     }
 
-    /// Whether it has done so lately. A place is a Site, a method and a path.
+    /// Whether it has done so lately.
     #[must_use]
-    pub fn is_asked(&self, place: (&[u8], &[u8], &[u8]), now: u64) -> bool {
-        self.proved.read(self.proved.key(("asks", place)), now).count > 0
+    pub fn is_asked(&self, place: Place<'_>, now: u64) -> bool {
+        self.asked.read(self.asked.key(place), now).count > 0
     }
 
     /// Users and addresses that were forgotten early, since too many were counted at a time.
@@ -49,16 +59,21 @@ impl LogIns {
     }
 }
 
-/// How long an address is trusted with a user's name after the user has got in last.
-const TRUST: Duration = Duration::from_secs(12 * 60 * 60);
+fn mark(cells: &Cells, key: Key, now: u64) {
+    let marked = Tally { count: 1, until: now + micros(KNOWN) };
+    // Always changes.
+    let _ = cells.change(key, now, |_| Some(marked));
+}
 
-const MINUTE: Duration = Duration::from_secs(60);
+fn unmark(cells: &Cells, key: Key, now: u64) {
+    let _ = cells.change(key, now, |_| Some(Tally { count: 0, until: now }));
+}
 
 /// `[site.NAME.log_in_guard]`
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct LogInGuard {
-    /// Wrong passwords of one user in a row.
-    pub user_refused_max: u16,
+    /// Wrong passwords of one user; at most [`USER_REFUSED_MOST`].
+    pub user_refused_max: u8,
     /// Wrong passwords from one address within `window`.
     pub address_refused_max: u16,
     /// After so long without another one, a user's wrong passwords are forgotten.
@@ -67,7 +82,23 @@ pub struct LogInGuard {
     pub tickets_per_minute: u16,
 }
 
-/// Why nothing more is tried for now.
+/// Twice as many have to fit a count.
+pub const USER_REFUSED_MOST: u8 = u8::MAX / 2;
+
+/// A password that somebody wants to try.
+#[derive(Clone, Copy, Debug)]
+pub struct Guess<'g> {
+    /// The Site by which.
+    pub site: &'g str,
+    /// Whose; empty if nobody can tell.
+    pub user: &'g str,
+    /// All of the credential, if it is the same each time.
+    pub proof: Option<&'g [u8]>,
+    /// From where.
+    pub address: IpAddr,
+}
+
+/// Which limit a guess is refused by.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Locked {
     /// Too many wrong passwords of this user.
@@ -78,7 +109,7 @@ pub enum Locked {
     Tickets,
 }
 
-/// What came of a trial.
+/// What came of a guess.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Verdict {
     /// The password was right.
@@ -91,14 +122,43 @@ pub enum Verdict {
     Unsaid,
 }
 
-/// A trial that is under way; it has to be [ended](LogInGuard::end).
+/// What speaks for a guess.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Known {
+    Nothing,
+    /// The same password was right lately.
+    Proof,
+    /// The user got in lately from the same address.
+    Address,
+}
+
+/// A guess that is under way; it has to be [ended](LogInGuard::end).
 #[derive(Clone, Copy, Debug)]
 pub struct Pending {
     address: Keys,
     user: Key,
-    /// The user's name at this address.
-    trust: Key,
-    trusted: bool,
+    by: Key,
+    known: Known,
+}
+
+/// What is counted of a user.
+#[derive(Clone, Copy)]
+struct Count {
+    refused: u8,
+    pending: u8,
+}
+
+impl Count {
+    fn of(tally: Tally) -> Self {
+        let [refused, pending] = tally.count.to_le_bytes();
+        Self { refused, pending }
+    }
+
+    /// A cell that counts nothing is anybody's.
+    fn until(self, until: u64) -> Tally {
+        let count = u16::from_le_bytes([self.refused, self.pending]);
+        Tally { count, until: if count == 0 { 0 } else { until } }
+    }
 }
 
 fn micros(length: Duration) -> u64 {
@@ -137,35 +197,52 @@ fn take(cells: &Cells, keys: Keys, now: u64, (most, window): (u16, Duration)) ->
 }
 
 impl LogInGuard {
-    /// Lets a password of `user` be tried from `address` at the server, or not for so many seconds.
-    /// `now` is in microseconds of the monotonic clock.
+    /// Lets a guess be sent to the server, or not for so many seconds. `now` is in microseconds of the
+    /// monotonic clock.
     ///
     /// # Errors
     /// What is locked, and for how many seconds.
     pub fn admit(
         &self,
         log_ins: &LogIns,
-        site: &str,
-        (user, address): (&str, IpAddr),
+        guess: &Guess<'_>,
         now: u64,
     ) -> Result<Pending, (Locked, u32)> {
-        let (cells, proved) = (&log_ins.tried, &log_ins.proved);
-        let household = keys(cells, site, Locked::Address, address);
-        let anywhere = keys(proved, "", Locked::Address, address).own;
-        let pending = Pending {
-            address: household,
-            user: cells.key((Locked::User, user)),
-            trust: proved.key(("trust", user, anywhere)),
-            trusted: false,
+        let LogIns { tried, known, .. } = log_ins;
+        let Guess { site, user, proof, address } = *guess;
+        let anywhere = keys(known, "", Locked::Address, address).own;
+        let (by, kind) = match proof {
+            Some(proof) => (known.key((user, "proof", proof)), Known::Proof),
+            None => (known.key((user, "address", anywhere)), Known::Address),
         };
-        let trusted = !user.is_empty() && proved.read(pending.trust, now).count > 0;
-        let places = (self.address_refused_max, self.window);
-        take(cells, household, now, places).map_err(|wait| (Locked::Address, wait))?;
-        if !trusted && let Err(tally) = self.reserve(cells, pending.user, now) {
-            self.give_back(cells, household, now);
-            return Err((Locked::User, seconds(tally.until - now)));
+        let is_known = !user.is_empty() && known.read(by, now).count > 0;
+        let pending = Pending {
+            address: keys(tried, site, Locked::Address, address),
+            user: tried.key((Locked::User, user)),
+            by,
+            known: if is_known { kind } else { Known::Nothing },
+        };
+        if pending.known == Known::Proof {
+            // Right until lately; what was wrong with it since counts as for an address that is known.
+            let tally = tried.read(pending.user, now);
+            let is_free = u16::from(Count::of(tally).refused) < self.most(pending.known);
+            return if is_free {
+                Ok(pending)
+            } else {
+                Err((Locked::User, seconds(tally.until - now)))
+            };
         }
-        Ok(Pending { trusted, ..pending })
+        let places = (self.address_refused_max, self.window);
+        take(tried, pending.address, now, places).map_err(|wait| (Locked::Address, wait))?;
+        self.reserve(tried, &pending, now).map_err(|wait| {
+            self.give_back(tried, pending.address, now);
+            (Locked::User, wait)
+        })?;
+        Ok(pending)
+    }
+
+    fn most(&self, known: Known) -> u16 {
+        u16::from(self.user_refused_max) * if known == Known::Nothing { 1 } else { 2 }
     }
 
     /// Lets a web ticket be asked for from `address`, or not for so many seconds.
@@ -175,20 +252,27 @@ impl LogInGuard {
     pub fn admit_ticket(
         &self,
         log_ins: &LogIns,
-        site: &str,
-        address: IpAddr,
+        (site, address): (&str, IpAddr),
         now: u64,
     ) -> Result<(), (Locked, u32)> {
-        let cells = &log_ins.tried;
-        let keys = keys(cells, site, Locked::Tickets, address);
-        let taken = take(cells, keys, now, (self.tickets_per_minute, MINUTE));
+        let keys = keys(&log_ins.tried, site, Locked::Tickets, address);
+        let taken = take(&log_ins.tried, keys, now, (self.tickets_per_minute, MINUTE));
         taken.map_err(|wait| (Locked::Tickets, wait))
     }
 
-    fn reserve(&self, cells: &Cells, user: Key, now: u64) -> Result<(), Tally> {
-        cells.change(user, now, |Tally { count, until }| {
-            let until = if count == 0 { now + micros(self.window) } else { until };
-            (count < self.user_refused_max).then_some(Tally { count: count + 1, until })
+    /// A place for a guess, or the wait in seconds.
+    fn reserve(&self, cells: &Cells, pending: &Pending, now: u64) -> Result<(), u32> {
+        let most = self.most(pending.known);
+        let one_more = |tally: Tally| {
+            let Count { refused, pending } = Count::of(tally);
+            let until = if tally.count == 0 { now + micros(self.window) } else { tally.until };
+            let fits = u16::from(refused) + u16::from(pending) < most;
+            fits.then(|| Count { refused, pending: pending + 1 }.until(until))
+        };
+        cells.change(pending.user, now, one_more).map_err(|tally| {
+            let full = u16::from(Count::of(tally).refused) >= most;
+            // Else it is known in a moment whether those under way were right.
+            if full { seconds(tally.until - now) } else { 1 }
         })
     }
 
@@ -202,42 +286,33 @@ impl LogInGuard {
         let _ = cells.change_of(address, now, back);
     }
 
-    /// Takes in what came of a trial.
+    /// Takes in what came of a guess.
     pub fn end(&self, log_ins: &LogIns, pending: Pending, verdict: Verdict, now: u64) {
-        let (cells, proved) = (&log_ins.tried, &log_ins.proved);
-        // Where somebody works who has shown his password, connections that break are no guesses.
-        let verdict = match verdict {
-            Verdict::Left if pending.trusted => Verdict::Unsaid,
-            verdict => verdict,
-        };
-        if matches!(verdict, Verdict::Accepted | Verdict::Unsaid) {
-            self.give_back(cells, pending.address, now);
+        let LogIns { tried, known, .. } = log_ins;
+        let is_proof = pending.known == Known::Proof;
+        match verdict {
+            Verdict::Accepted => mark(known, pending.by, now),
+            Verdict::Refused if pending.known != Known::Nothing => unmark(known, pending.by, now),
+            Verdict::Refused | Verdict::Left | Verdict::Unsaid => {}
         }
-        let nothing = Tally { count: 0, until: now };
-        // What is changed here always changes.
-        let _ = match (verdict, pending.trusted) {
-            (Verdict::Accepted, _) => {
-                let trust = Tally { count: 1, until: now + micros(TRUST) };
-                let _ = proved.change(pending.trust, now, |_| Some(trust));
-                // As the directory does.
-                cells.change(pending.user, now, |_| Some(nothing))
-            }
-            (Verdict::Refused | Verdict::Left, trusted) => {
-                if trusted {
-                    let _ = proved.change(pending.trust, now, |_| Some(nothing));
-                }
-                cells.change(pending.user, now, |tally| {
-                    let count = tally.count.saturating_add(u16::from(trusted)).max(1);
-                    Some(Tally { count, until: now + micros(self.window) })
-                })
-            }
-            (Verdict::Unsaid, true) => Ok(()),
-            (Verdict::Unsaid, false) => cells.change(pending.user, now, |tally| {
-                let count = tally.count.saturating_sub(1);
-                // A cell that counts nothing is anybody's.
-                Some(if count == 0 { nothing } else { Tally { count, ..tally } })
-            }),
+        // Who leaves with a password that was right lately has guessed nothing.
+        let is_wrong = verdict == Verdict::Refused || (verdict == Verdict::Left && !is_proof);
+        if is_proof && !is_wrong {
+            return;
+        }
+        let window = now + micros(self.window);
+        let after = |tally: Tally| {
+            let Count { refused, pending } = Count::of(tally);
+            // That of a proof was not reserved.
+            let pending = pending.saturating_sub(u8::from(!is_proof));
+            let refused = refused.saturating_add(u8::from(is_wrong));
+            Some(Count { refused, pending }.until(if is_wrong { window } else { tally.until }))
         };
+        // Always changes.
+        let _ = tried.change(pending.user, now, after);
+        if !is_wrong {
+            self.give_back(tried, pending.address, now);
+        }
     }
 }
 
@@ -247,6 +322,7 @@ mod tests {
     use super::*;
 
     const MINUTES: u64 = 60_000_000;
+    const WINDOW: u32 = 30 * 60;
 
     struct Play {
         log_ins: LogIns,
@@ -259,15 +335,26 @@ mod tests {
             let guard = LogInGuard {
                 user_refused_max: 3,
                 address_refused_max: 6,
-                window: Duration::from_secs(30 * 60),
+                window: Duration::from_secs(WINDOW.into()),
                 tickets_per_minute: 2,
             };
             Self { log_ins: LogIns::default(), guard, now: 1_000_000 }
         }
 
+        /// By NTLM, where the password is not seen.
         fn begin(&self, user: &str, last: u8) -> Result<Pending, (Locked, u32)> {
+            self.begin_by(user, last, None)
+        }
+
+        fn begin_by(
+            &self,
+            user: &str,
+            last: u8,
+            proof: Option<&[u8]>,
+        ) -> Result<Pending, (Locked, u32)> {
             let address = IpAddr::from([192, 0, 2, last]);
-            self.guard.admit(&self.log_ins, "lync", (user, address), self.now)
+            let guess = Guess { site: "lync", user, proof, address };
+            self.guard.admit(&self.log_ins, &guess, self.now)
         }
 
         fn end(&self, pending: Pending, verdict: Verdict) {
@@ -277,6 +364,12 @@ mod tests {
         #[track_caller]
         fn expect(&self, user: &str, last: u8, verdict: Verdict) {
             let pending = self.begin(user, last).unwrap_or_else(|why| panic!("{user}: {why:?}"));
+            self.end(pending, verdict);
+        }
+
+        #[track_caller]
+        fn expect_by(&self, last: u8, proof: &[u8], verdict: Verdict) {
+            let pending = self.begin_by("bob", last, Some(proof)).unwrap();
             self.end(pending, verdict);
         }
 
@@ -302,49 +395,19 @@ mod tests {
         play.expect("bob", 4, Refused);
     }
 
-    #[test]
-    fn who_gets_in_begins_anew_and_may_come_often() {
-        let mut play = Play::new();
-        for round in 0..3 {
-            play.expect("bob", 1, Refused);
-            play.expect("bob", 1, Refused);
-            play.expect("bob", 1, Accepted);
-            play.now += 31 * MINUTES;
-            assert!(play.begin("bob", 1).is_ok(), "{round}");
-        }
-        for _ in 0..100 {
-            play.expect("bob", 1, Accepted);
-        }
-    }
-
-    /// Many are sent before the first is answered.
+    /// Many are sent before the first is answered. Whoever is one too many tries again in a moment.
     #[test]
     fn guesses_side_by_side_are_none_too_many() {
         let play = Play::new();
         let pending: Vec<_> = (0..10).filter_map(|at| play.begin("bob", at).ok()).collect();
         assert_eq!(pending.len(), 3);
-        // What is lost on the way was no guess.
+        play.expect_locked("bob", 9, (Locked::User, 1));
+        // What nobody has looked at was no guess.
         pending.into_iter().for_each(|pending| play.end(pending, Unsaid));
         for address in 0..3 {
             play.expect("bob", address, Refused);
         }
-        play.expect_locked("bob", 9, (Locked::User, 30 * 60));
-    }
-
-    /// Strangers who guess do not lock out whoever works somewhere; that place is trusted until a
-    /// password is wrong there, which counts.
-    #[test]
-    fn strangers_lock_nobody_out_who_got_in() {
-        let play = Play::new();
-        play.expect("bob", 1, Accepted);
-        for address in 2..=4 {
-            play.expect("bob", address, Refused);
-        }
-        play.expect_locked("bob", 5, (Locked::User, 30 * 60));
-        let many: Vec<_> = (0..5).map(|_| play.begin("bob", 1).unwrap()).collect();
-        many.into_iter().for_each(|pending| play.end(pending, Unsaid));
-        play.expect("bob", 1, Refused);
-        play.expect_locked("bob", 1, (Locked::User, 30 * 60));
+        play.expect_locked("bob", 9, (Locked::User, WINDOW));
     }
 
     /// Who closes before the answer has guessed all the same.
@@ -354,11 +417,62 @@ mod tests {
         for address in 0..3 {
             play.expect("bob", address, Left);
         }
-        play.expect_locked("bob", 9, (Locked::User, 30 * 60));
-        play.expect("eve", 1, Accepted);
-        for _ in 0..9 {
-            play.expect("eve", 1, Left);
+        play.expect_locked("bob", 9, (Locked::User, WINDOW));
+    }
+
+    /// Strangers who guess lock nobody out who works somewhere, and reach no further for it.
+    #[test]
+    fn strangers_lock_nobody_out_who_got_in() {
+        let play = Play::new();
+        play.expect("bob", 1, Accepted);
+        for address in 2..=4 {
+            play.expect("bob", address, Refused);
         }
+        play.expect_locked("bob", 5, (Locked::User, WINDOW));
+        for _ in 0..100 {
+            play.expect("bob", 1, Accepted);
+        }
+        play.expect_locked("bob", 5, (Locked::User, WINDOW));
+        // A wrong one there makes the address a stranger's.
+        play.expect("bob", 1, Refused);
+        play.expect_locked("bob", 1, (Locked::User, WINDOW));
+    }
+
+    /// However a server is made to say that a password was right, twice the limit is the most that
+    /// the directory sees.
+    #[test]
+    fn twice_the_limit_is_never_exceeded() {
+        let (play, mut seen) = (Play::new(), 0);
+        for turn in 0..100 {
+            let Ok(pending) = play.begin("bob", turn) else { continue };
+            // Cheated: nobody has looked at it.
+            play.end(pending, Accepted);
+            let guesses: Vec<_> = (0..9).filter_map(|_| play.begin("bob", turn).ok()).collect();
+            seen += guesses.len();
+            guesses.into_iter().for_each(|pending| play.end(pending, Refused));
+        }
+        assert_eq!(seen, 6);
+    }
+
+    /// As a telephone does that comes by other addresses, holds polls and loses them, while strangers
+    /// guess.
+    #[test]
+    fn a_password_that_was_right_is_no_guess() {
+        let play = Play::new();
+        play.expect_by(1, b"right", Accepted);
+        for address in 2..=4 {
+            play.expect("bob", address, Refused);
+        }
+        let polls: Vec<_> =
+            (0..50).map(|at| play.begin_by("bob", at, Some(b"right")).unwrap()).collect();
+        for (at, poll) in polls.into_iter().enumerate() {
+            play.end(poll, if at % 2 == 0 { Left } else { Unsaid });
+        }
+        play.expect_by(9, b"right", Accepted);
+        assert!(play.begin_by("bob", 1, Some(b"other")).is_err(), "another one is a guess");
+        // It was changed meanwhile.
+        play.expect_by(9, b"right", Refused);
+        assert!(play.begin_by("bob", 9, Some(b"right")).is_err());
     }
 
     /// An account has one count, whatever it is guessed through.
@@ -366,11 +480,12 @@ mod tests {
     fn sites_count_together() {
         let play = Play::new();
         for site in ["a", "b", "c"] {
-            let who = ("bob", IpAddr::from([192, 0, 2, 1]));
-            let pending = play.guard.admit(&play.log_ins, site, who, play.now).unwrap();
+            let address = IpAddr::from([192, 0, 2, 1]);
+            let guess = Guess { site, user: "bob", proof: None, address };
+            let pending = play.guard.admit(&play.log_ins, &guess, play.now).unwrap();
             play.end(pending, Refused);
         }
-        play.expect_locked("bob", 9, (Locked::User, 30 * 60));
+        play.expect_locked("bob", 9, (Locked::User, WINDOW));
     }
 
     #[test]
@@ -404,8 +519,8 @@ mod tests {
     fn tickets_are_counted_by_address() {
         let mut play = Play::new();
         let ask = |play: &Play, site: &str, last| {
-            let address = IpAddr::from([192, 0, 2, last]);
-            play.guard.admit_ticket(&play.log_ins, site, address, play.now)
+            let from = (site, IpAddr::from([192, 0, 2, last]));
+            play.guard.admit_ticket(&play.log_ins, from, play.now)
         };
         assert_eq!(ask(&play, "lync", 1), Ok(()));
         assert_eq!(ask(&play, "lync", 1), Ok(()));
@@ -420,8 +535,9 @@ mod tests {
     fn a_network_of_64_bits_is_one_address() {
         let play = Play::new();
         let admit = |user, address: &str| {
-            let who = (user, address.parse().unwrap());
-            let pending = play.guard.admit(&play.log_ins, "lync", who, play.now)?;
+            let address = address.parse().unwrap();
+            let guess = Guess { site: "lync", user, proof: None, address };
+            let pending = play.guard.admit(&play.log_ins, &guess, play.now)?;
             play.end(pending, Refused);
             Ok::<_, (Locked, u32)>(())
         };

@@ -24,7 +24,7 @@ pub use admission::{Admission, Prefix, PrefixFault};
 pub use errors::{ErrorPage, ErrorPages, ErrorsId};
 #[cfg(any(test, fuzzing))]
 pub use fuzz::{fuzz_host, fuzz_path, fuzz_rule};
-pub use log_in_guard::{Locked, LogInGuard, LogIns, Pending, Verdict};
+pub use log_in_guard::{Guess, Locked, LogInGuard, LogIns, Pending, USER_REFUSED_MOST, Verdict};
 pub use path::PathFault;
 pub use table::{Brief, Found, Names, RedirectDraft, RuleDraft, SiteDraft, Table, TermsId};
 
@@ -153,8 +153,10 @@ pub struct Terms {
     pub limits: Limits,
     /// The Site's.
     pub forwarded: Forwarded,
-    /// The Site's `admission` or `log_in_guard` has to be asked.
+    /// The Site's `admission` has to be asked: it is not for everybody.
     pub guarded: bool,
+    /// The Site's.
+    pub log_in_guard: Option<LogInGuard>,
     /// The Site's.
     pub errors: ErrorsId,
 }

@@ -44,7 +44,7 @@ const BUGS: &[Bug] = &[
         "an answer from before the request is taken",
         "ahead",
         "src/proxy/answer.rs",
-        "!upstream.has_sent()",
+        "upstream.socket().given() == exchange.given_before",
         "false",
     ),
     bug(

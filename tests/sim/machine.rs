@@ -207,8 +207,8 @@ impl Socket for SimSocket {
         self.link.holds_posted()
     }
 
-    fn posted_left(&self) -> bool {
-        self.link.posted_left()
+    fn given(&self) -> u64 {
+        self.link.given()
     }
 
     fn has_news(&self) -> bool {

@@ -94,9 +94,9 @@ pub(super) const KEYS: &[Key] = &[
         "Networks whose clients get 403. At the same length of prefix it decides before `allow`.", "[\"192.0.2.0/24\"]"),
     table("site.*.log_in_guard", Kind::Table, "Keeps strangers from guessing passwords through this box, and from locking accounts of the directory by wrong ones. Off unless the table is written, if only as its bare head. Counts NTLM (also inside Negotiate), Basic and Digest; beyond a limit 429, and no server is asked.")
         .when("Whenever log-ins with a password are published to the Internet."),
-    key("site.*.log_in_guard.user_refused_max", Kind::Number(1, 65_535), Value("5"),
-        "Wrong passwords of one user in a row, from all addresses and through all sites together. An address from which the user has got in during the last 12 hours is let through.", "3")
-        .when("Keep it below half of the directory's threshold, at which the account is locked (`net accounts /domain` shows it): an account may have two names, bsmith and bob.smith@contoso.com."),
+    key("site.*.log_in_guard.user_refused_max", Kind::Number(1, 127), Value("4"),
+        "Wrong passwords of one user, from all addresses and through all sites together. Who got in during the last 12 hours, with the same password or from the same address, is let through meanwhile, until as many again were wrong.", "3")
+        .when("The directory sees twice as many at most: keep that below its threshold, at which the account is locked (`net accounts /domain` shows it). An account with two names, bsmith and bob.smith@contoso.com, has two counts."),
     key("site.*.log_in_guard.address_refused_max", Kind::Number(1, 65_535), Value("20"),
         "Wrong passwords from one address within `window`, of all users together; an IPv6 network of 64 bits counts as one.", "50")
         .when("Raise it when many users come through one address."),
