@@ -24,7 +24,9 @@ pub use admission::{Admission, Prefix, PrefixFault};
 pub use errors::{ErrorPage, ErrorPages, ErrorsId};
 #[cfg(any(test, fuzzing))]
 pub use fuzz::{fuzz_host, fuzz_path, fuzz_rule};
-pub use log_in_guard::{Guess, Locked, LogInGuard, LogIns, Pending, USER_REFUSED_MOST, Verdict};
+pub use log_in_guard::{
+    Guess, Locked, LogInGuard, LogIns, Pending, Place, USER_REFUSED_MOST, Verdict,
+};
 pub use path::PathFault;
 pub use table::{Brief, Found, Names, RedirectDraft, RuleDraft, SiteDraft, Table, TermsId};
 
