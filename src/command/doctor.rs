@@ -6,7 +6,7 @@ use std::sync::atomic::AtomicBool;
 use crate::config::Config;
 use crate::control::Disk;
 use crate::control::doctor::{
-    Advice, Findings, Found, Unknown, Verdict, advise, as_json, as_text, examine, file_lines,
+    Advice, Findings, Found, Kept, Unknown, Verdict, advise, as_json, as_text, examine, file_lines,
     patients,
 };
 use crate::net::wall_seconds;
@@ -68,7 +68,11 @@ fn finish(
     let new = if found.in_file { Vec::new() } else { vec![what.to_owned()] };
     let lines = match advices.is_empty() {
         true => None,
-        false => file_lines(&found.pool, &new, &advices),
+        false => {
+            let unseen = advices.len() < all.len() || !found.nameless.is_empty();
+            let kept = Kept { pins: &found.pins, others: found.others || unseen };
+            file_lines(&found.pool, &new, &advices, kept)
+        }
     };
     if json {
         for (findings, advice) in all {

@@ -214,7 +214,7 @@ impl<M: Machine> Client<M> {
         if may_go && self.worker.draining() {
             return Poll::Ready(Err(NoHead::Ended));
         }
-        if self.pins.iter().any(|pin| pin.stream.poll_readable(cx).is_ready()) {
+        if self.pins.iter().any(|pin| pin.stream.poll_spoken(cx).is_ready()) {
             return Poll::Ready(Err(NoHead::PinLost));
         }
         Poll::Pending

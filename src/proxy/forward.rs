@@ -15,7 +15,7 @@ use crate::exchange::{
     settle_own,
 };
 use crate::http::{Framing, RequestFacts};
-use crate::net::{Block, Machine, Moment, Socket};
+use crate::net::{Block, Machine, Moment};
 use crate::observe::Text;
 use crate::pool::settings::Timeouts;
 use crate::tls::{NO_RENEGOTIATION, OldSuite};
@@ -297,8 +297,8 @@ async fn finish<M: Machine>(
     let stream = &held.lease().stream;
     // What the server says while a slow client takes its answer would seem to answer the next
     // request. Where nobody was waited for there was no time for it.
-    let spoke_since = || progress.waited.get() && stream.socket().has_news();
-    let nothing_extra = answered.nothing_extra && !stream.holds_bytes() && !spoke_since();
+    let spoke_since = || (progress.waited.get() || stream.holds_bytes()) && stream.has_spoken();
+    let nothing_extra = answered.nothing_extra && !spoke_since();
     let ending = Ending { request_whole, nothing_extra };
     let keep = answered.keep_client && request_whole;
     let keep = match held {

@@ -63,7 +63,8 @@ impl<S: Socket> Idle<S> {
         self.with_pile(shelf, host, |pile| {
             while let Some(waiting) = pile.pop() {
                 // The wait was armed when it was given back, so that its end has been noticed.
-                if waiting.stream.poll_readable(cx).is_pending() {
+                let stream = &waiting.stream;
+                if stream.poll_spoken(cx).is_pending() && !stream.holds_bytes() {
                     return Some(waiting.stream);
                 }
             }
@@ -79,7 +80,7 @@ impl<S: Socket> Idle<S> {
         (until, most): (Moment, usize),
         cx: &mut Context<'_>,
     ) {
-        if stream.poll_readable(cx).is_ready() || self.too_many_hosts(shelf, host) {
+        if stream.poll_spoken(cx).is_ready() || self.too_many_hosts(shelf, host) {
             return;
         }
         self.with_pile(shelf, host, |pile| {
@@ -129,7 +130,7 @@ impl<S: Socket> Idle<S> {
     pub(super) fn sweep(&self, now: Moment) {
         let mut cx = Context::from_waker(Waker::noop());
         let mut stays = |waiting: &Waiting<S>| {
-            waiting.until > now && waiting.stream.poll_readable(&mut cx).is_pending()
+            waiting.until > now && waiting.stream.poll_spoken(&mut cx).is_pending()
         };
         self.fixed.borrow_mut().retain_mut(|fixed| {
             fixed.pile.retain(&mut stays);

@@ -251,7 +251,7 @@ async fn take_idle<M: Machine>(
         let taken = poll_fn(|cx| Poll::Ready(idle.take(server.shelf, host.as_deref(), cx)));
         let stream = taken.await?;
         // A request that must not be sent twice is worth one more look.
-        if plan.may_be_repeated || !stream.socket().has_news() {
+        if plan.may_be_repeated || !stream.has_spoken() {
             return Some(stream);
         }
     }
@@ -422,8 +422,8 @@ async fn take_pin<M: Machine>(
     if !same && !plan.view.pool(plan.pool).servers.iter().any(|server| server.shelf == shelf) {
         return Err(UpstreamFault::PinLost);
     }
-    let quiet = poll_fn(|cx| Poll::Ready(stream.poll_readable(cx).is_pending())).await;
-    if !quiet || stream.socket().has_news() {
+    let quiet = poll_fn(|cx| Poll::Ready(stream.poll_spoken(cx).is_pending())).await;
+    if !quiet || stream.has_spoken() {
         return Err(UpstreamFault::PinLost);
     }
     let busy = Busy::new(view, pool, server);

@@ -2,9 +2,9 @@
 
 use std::sync::{Arc, OnceLock};
 
-use rustls::SupportedProtocolVersion;
 use rustls::crypto::{CryptoProvider, aws_lc_rs};
 use rustls::version::{TLS12, TLS13};
+use rustls::{CipherSuite, SupportedProtocolVersion};
 
 use super::suites::{OLD, OLD_SHA384};
 
@@ -23,7 +23,8 @@ pub enum Profile {
     },
 }
 
-/// What clients may choose from.
+/// What clients are offered. Our order decides, with AES-256 in front; ChaCha20 is there for
+/// a client that has it there too, since such a client has no AES in hardware.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub enum ListenerProfile {
     /// TLS 1.3 and 1.2.
@@ -69,6 +70,23 @@ impl ListenerProfile {
             Self::Windows7 => Arc::clone(OLD.get_or_init(|| Arc::new(with_old_suites(false)))),
         }
     }
+
+    /// The same algorithms, with ChaCha20 in front.
+    pub(super) fn chacha20_first(self) -> Arc<CryptoProvider> {
+        let mut provider = (*self.provider()).clone();
+        provider.cipher_suites.sort_by_key(|suite| !is_chacha20(suite.suite()));
+        Arc::new(provider)
+    }
+}
+
+/// Whether this is as fast on a machine that has no AES in hardware.
+pub(super) fn is_chacha20(suite: CipherSuite) -> bool {
+    matches!(
+        suite,
+        CipherSuite::TLS13_CHACHA20_POLY1305_SHA256
+            | CipherSuite::TLS_ECDHE_ECDSA_WITH_CHACHA20_POLY1305_SHA256
+            | CipherSuite::TLS_ECDHE_RSA_WITH_CHACHA20_POLY1305_SHA256
+    )
 }
 
 /// The one set of algorithms, unless the file asks for more: everything that the library offers by

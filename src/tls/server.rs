@@ -6,13 +6,14 @@ use std::sync::Arc;
 
 use aws_lc_rs::digest;
 use rustls::server::{
-    Acceptor, ClientHello, NoServerSessionStorage, ResolvesServerCert, UnbufferedServerConnection,
+    Acceptor, ClientHello, NoServerSessionStorage, ResolvesServerCert, StoresServerSessions,
+    UnbufferedServerConnection,
 };
 use rustls::sign::CertifiedKey;
-use rustls::{ServerConfig, SignatureAlgorithm};
+use rustls::{CipherSuite, ServerConfig, SignatureAlgorithm};
 
 use super::hello::Hello;
-use super::profile::ListenerProfile;
+use super::profile::{ListenerProfile, is_chacha20};
 use super::tickets::{Sessions, TicketSecrets, Ticketer};
 use super::{Session, TlsFault};
 
@@ -38,6 +39,8 @@ pub struct Identity {
     /// Its number, chosen by the caller.
     pub presented: Presented,
     config: Arc<ServerConfig>,
+    /// The same with ChaCha20 in front, for clients that have it there: they have no AES in hardware.
+    chacha20_first: Arc<ServerConfig>,
 }
 
 impl Identity {
@@ -53,24 +56,41 @@ impl Identity {
     ) -> Result<Self, String> {
         keys.sort_by_key(|key| key.key.algorithm() == SignatureAlgorithm::RSA);
         let identity = fingerprint(&keys);
-        let builder = ServerConfig::builder_with_provider(profile.provider());
-        let builder = builder.with_safe_default_protocol_versions().map_err(|e| e.to_string())?;
-        let mut config =
-            builder.with_no_client_auth().with_cert_resolver(Arc::new(ByAlgorithm(keys)));
-        // Old clients name their version too, and would be refused if none of theirs were here.
-        config.alpn_protocols = vec![b"http/1.1".to_vec(), b"http/1.0".to_vec()];
-        config.ticketer = Arc::new(Ticketer { secrets: Arc::clone(secrets), identity });
-        // One ticket serves the next connection; each more costs a write per handshake.
-        config.send_tls13_tickets = 1;
+        let keys = Arc::new(ByAlgorithm(keys));
+        let ticketer = Arc::new(Ticketer { secrets: Arc::clone(secrets), identity });
         // Windows 7 and IE on it know no tickets (RFC 5077), only numbers of sessions, which have to be
         // remembered here.
-        config.session_storage = match profile {
+        let sessions: Arc<dyn StoresServerSessions> = match profile {
             ListenerProfile::Modern => Arc::new(NoServerSessionStorage {}),
             ListenerProfile::Windows7 => Sessions::new(SESSIONS_MAX, secrets),
         };
-        // Such clients put their old suites first.
-        config.ignore_client_order = profile == ListenerProfile::Windows7;
-        Ok(Self { presented, config: Arc::new(config) })
+        let config = |provider| {
+            let builder = ServerConfig::builder_with_provider(provider);
+            let builder = builder.with_safe_default_protocol_versions();
+            let builder = builder.map_err(|error| error.to_string())?.with_no_client_auth();
+            let mut config = builder.with_cert_resolver(Arc::clone(&keys) as _);
+            // Old clients name their version too, and would be refused if none of theirs were here.
+            config.alpn_protocols = vec![b"http/1.1".to_vec(), b"http/1.0".to_vec()];
+            config.ticketer = Arc::clone(&ticketer) as _;
+            // One ticket serves the next connection; each more costs a write per handshake.
+            config.send_tls13_tickets = 1;
+            config.session_storage = Arc::clone(&sessions);
+            // The order is ours: old clients put their old suites first.
+            config.ignore_client_order = true;
+            Ok::<_, String>(Arc::new(config))
+        };
+        let chacha20_first = config(profile.chacha20_first())?;
+        Ok(Self { presented, config: config(profile.provider())?, chacha20_first })
+    }
+
+    /// What a client gets that offers these suites, the one it likes best first.
+    fn config(&self, offered: &[CipherSuite]) -> &Arc<ServerConfig> {
+        let ours = &self.config.crypto_provider().cipher_suites;
+        let mut known = offered.iter().filter(|it| ours.iter().any(|one| one.suite() == **it));
+        match known.next() {
+            Some(first) if is_chacha20(*first) => &self.chacha20_first,
+            _ => &self.config,
+        }
     }
 }
 
@@ -184,7 +204,8 @@ impl Terminator {
             output.extend_from_slice(&UNRECOGNIZED_NAME);
             return Err(TlsFault(rustls::Error::General("no certificate to show".to_owned())));
         };
-        let connection = UnbufferedServerConnection::new(Arc::clone(&identity.config));
+        let config = identity.config(accepted.client_hello().cipher_suites());
+        let connection = UnbufferedServerConnection::new(Arc::clone(config));
         let session = Session::server(connection.map_err(TlsFault)?);
         Ok(Some(Greeting { session, presented: identity.presented, name }))
     }

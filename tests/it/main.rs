@@ -23,6 +23,7 @@ mod health;
 mod health_clients;
 mod health_probes;
 mod identity;
+mod late_tls;
 mod latency;
 mod limits;
 mod limits_clients;

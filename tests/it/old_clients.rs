@@ -62,10 +62,14 @@ fn publish(profile: &str) -> Gatehouse {
 /// `openssl s_client` that asks for the page of `site`.
 #[track_caller]
 fn s_client(gatehouse: &Gatehouse, site: &str, arguments: &str) -> Outcome {
+    s_client_at(gatehouse.https, gatehouse, site, arguments)
+}
+
+#[track_caller]
+fn s_client_at(port: u16, gatehouse: &Gatehouse, site: &str, arguments: &str) -> Outcome {
     let folder = gatehouse.folder();
     let arguments = format!(
-        "s_client -connect 127.0.0.1:{} -CAfile {} -verify_return_error -ign_eof -servername {site}.test {}",
-        gatehouse.https,
+        "s_client -connect 127.0.0.1:{port} -CAfile {} -verify_return_error -ign_eof -servername {site}.test {}",
         folder.at("ca.pem").display(),
         arguments.replace("$folder", &folder.path().display().to_string())
     );
@@ -97,10 +101,10 @@ const MATRIX: [(&str, &str, &str, Option<&str>); 18] = [
     ("modern", "rsa", "7", None),
     ("modern", "rsa", "8.1", None),
     ("modern", "rsa", "10", Some("ECDHE-RSA-AES256-GCM-SHA384")),
-    ("modern", "ecdsa", "7", Some("ECDHE-ECDSA-AES128-GCM-SHA256")),
+    ("modern", "ecdsa", "7", Some("ECDHE-ECDSA-AES256-GCM-SHA384")),
     ("modern", "ecdsa", "8.1", Some("ECDHE-ECDSA-AES256-GCM-SHA384")),
     ("modern", "ecdsa", "10", Some("ECDHE-ECDSA-AES256-GCM-SHA384")),
-    ("modern", "both", "7", Some("ECDHE-ECDSA-AES128-GCM-SHA256")),
+    ("modern", "both", "7", Some("ECDHE-ECDSA-AES256-GCM-SHA384")),
     ("modern", "both", "8.1", Some("ECDHE-ECDSA-AES256-GCM-SHA384")),
     ("modern", "both", "10", Some("ECDHE-ECDSA-AES256-GCM-SHA384")),
 ];
@@ -166,6 +170,87 @@ fn whoever_can_more_gets_more() {
         let outcome = s_client(&gatehouse, "rsa", &format!("-tls1_2 -cipher {suite}:@SECLEVEL=0"));
         let said = outcome.text() + &outcome.err;
         assert!(said.contains("alert handshake failure"), "{suite}: {said}");
+    }
+}
+
+/// The order of suites is the listener's, but for a client that has no AES in hardware.
+#[test]
+fn whatever_a_client_likes_best_the_order_is_ours() {
+    let [aes128, aes256, chacha20] =
+        ["AES128-GCM-SHA256", "AES256-GCM-SHA384", "CHACHA20-POLY1305"];
+    for profile in ["modern", "windows-7"] {
+        let gatehouse = publish(profile);
+        for (offered, agreed) in [
+            ([aes128, aes256, chacha20], aes256),
+            ([aes128, chacha20, aes256], aes256),
+            ([aes256, aes128, chacha20], aes256),
+            ([chacha20, aes128, aes256], chacha20),
+        ] {
+            let suites = offered.map(|suite| format!("ECDHE-RSA-{suite}")).join(":");
+            let tls13 = |suite: &str| {
+                format!("TLS_{}", suite.trim_start_matches("TLS_").replace('-', "_"))
+                    .replace("AES128", "AES_128")
+                    .replace("AES256", "AES_256")
+                    .replace("POLY1305", "POLY1305_SHA256")
+            };
+            for (arguments, agreed) in [
+                (format!("-tls1_2 -cipher {suites}"), format!("ECDHE-RSA-{agreed}")),
+                (format!("-ciphersuites {}", offered.map(tls13).join(":")), tls13(agreed)),
+            ] {
+                let outcome = s_client(&gatehouse, "rsa", &arguments);
+                let said = outcome.text() + &outcome.err;
+                let expected = format!("Cipher is {agreed}\n");
+                assert!(said.contains(&expected), "{profile}: no {expected:?} in\n{said}");
+            }
+        }
+    }
+}
+
+/// A session goes on where it has begun: not where the suite is not offered, nor at another site.
+#[test]
+fn a_session_is_not_taken_up_elsewhere() {
+    let modern = free_port();
+    let folder = Folder::new();
+    folder.certificate("a", &["a.test"], Kind::Rsa);
+    folder.certificate("b", &["b.test"], Kind::Rsa);
+    let mut text = String::new();
+    for (listener, port, profile) in
+        [("https", "$https".to_owned(), "windows-7"), ("modern", modern.to_string(), "modern")]
+    {
+        text += &format!(
+            "[listener.{listener}]\nport = {port}\ntls = true\nprofile = \"{profile}\"\ncertificate = \"a\"\n"
+        );
+    }
+    for site in ["a", "b"] {
+        text += &format!(
+            "[certificate.{site}]\nchain = \"{site}.pem\"\nkey = \"{site}.key\"\n\
+             [site.{site}]\nnames = [\"{site}.test\"]\nlisteners = [\"https\", \"modern\"]\ncertificate = \"{site}\"\n\
+             [[site.{site}.rule]]\npath = \"/\"\nrespond = {{ status = 200, body = \"site {site}\" }}\n"
+        );
+    }
+    let gatehouse = Gatehouse::start(folder, &text);
+    let ask = |port: u16, site: &str, arguments: &str| {
+        let outcome = s_client_at(port, &gatehouse, site, arguments);
+        outcome.text() + &outcome.err
+    };
+    let (old, new) = ("ECDHE-RSA-AES128-SHA256", "ECDHE-RSA-AES256-GCM-SHA384");
+    for more in ["", "-no_ticket"] {
+        let begin = format!("-tls1_2 -cipher {old} {more} -sess_out $folder/session");
+        let said = ask(gatehouse.https, "a", &begin);
+        assert!(said.contains(&format!("New, TLSv1.2, Cipher is {old}\n")), "{said}");
+        let again =
+            |suites: &str| format!("-tls1_2 -cipher {suites} {more} -sess_in $folder/session");
+        let both = format!("{old}:{new}");
+        for (port, site, suites, expected) in [
+            (gatehouse.https, "a", old, format!("Reused, TLSv1.2, Cipher is {old}\n")),
+            (gatehouse.https, "b", old, format!("New, TLSv1.2, Cipher is {old}\n")),
+            (modern, "a", old, "alert handshake failure".to_owned()),
+            (modern, "a", &both, format!("New, TLSv1.2, Cipher is {new}\n")),
+            (modern, "b", &both, format!("New, TLSv1.2, Cipher is {new}\n")),
+        ] {
+            let said = ask(port, site, &again(suites));
+            assert!(said.contains(&expected), "{more} {site} {suites}: no {expected:?} in\n{said}");
+        }
     }
 }
 

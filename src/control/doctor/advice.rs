@@ -42,6 +42,9 @@ pub struct Advice {
     pub profile: Option<&'static str>,
     /// What the file has to say about it.
     pub lines: Lines,
+    /// Its certificate, if the file or the system trusts it: where the pool's servers are to be known by
+    /// their keys, this key is one of them.
+    pub trusted: Option<Box<Paper>>,
     /// What has to be changed at the server, or on the way to it.
     pub changes: Vec<Change>,
     /// What is worth knowing, and needs nobody today.
@@ -105,6 +108,7 @@ pub fn advise(findings: &Findings) -> Advice {
         verdict: Verdict::Well,
         profile: None,
         lines: Lines::default(),
+        trusted: None,
         changes: Vec::new(),
         notes: Vec::new(),
     };
@@ -198,14 +202,19 @@ fn trust(findings: &Findings, advice: &mut Advice) {
     let is_fine =
         |judged: &Result<(), Distrust>| matches!(judged, Ok(()) | Err(Distrust::WrongName));
     match &findings.file_trusts {
-        Some(judged) if is_fine(judged) => return,
+        Some(judged) if is_fine(judged) => {
+            advice.trusted = Some(Box::new(own.clone()));
+            return;
+        }
         Some(Err(why)) => advice.notes.push(changes::distrusted(findings, own, why)),
         _ => {}
     }
+    let own = Box::new(own.clone());
     advice.lines.trust = Some(if is_fine(&findings.system_trusts) {
+        advice.trusted = Some(own);
         Trust::System
     } else {
-        Trust::Pin(Box::new(own.clone()))
+        Trust::Pin(own)
     });
 }
 
@@ -239,10 +248,24 @@ fn usable(name: &str, server: &str) -> Option<String> {
     }
 }
 
+/// What has to stay as it is for the servers of a pool.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Kept<'k> {
+    /// Keys that the file has for them.
+    pub pins: &'k [[u8; 32]],
+    /// There are servers that no advice is for.
+    pub others: bool,
+}
+
 /// The lines for a pool, ready to be pasted, from the advice for each of its servers. `servers` is
 /// what a new pool is to have; empty: the pool is in the file. `None`: nothing has to be written.
 #[must_use]
-pub fn file_lines(pool: &str, servers: &[String], all: &[Advice]) -> Option<String> {
+pub fn file_lines(
+    pool: &str,
+    servers: &[String],
+    all: &[Advice],
+    kept: Kept<'_>,
+) -> Option<String> {
     let mut out = String::new();
     let key = toml_key(pool);
     if !servers.is_empty() {
@@ -272,12 +295,13 @@ pub fn file_lines(pool: &str, servers: &[String], all: &[Advice]) -> Option<Stri
     if let Some(name) = names.first() {
         let _ = writeln!(out, "server_name = \"{name}\"");
     }
-    write_trust(&lines, &mut out);
+    write_trust(all, kept, &mut out);
     Some(out)
 }
 
-fn write_trust(lines: &[&Lines], out: &mut String) {
-    let trust = || lines.iter().filter_map(|lines| lines.trust.as_ref());
+/// Keys replace authorities for all servers of a pool: so where one has to be known by its key, all are.
+fn write_trust(all: &[Advice], kept: Kept<'_>, out: &mut String) {
+    let trust = || all.iter().filter_map(|advice| advice.lines.trust.as_ref());
     let mut papers: Vec<&Paper> = Vec::new();
     for paper in trust().filter_map(|trust| match trust {
         Trust::Pin(paper) => Some(paper.as_ref()),
@@ -300,13 +324,24 @@ fn write_trust(lines: &[&Lines], out: &mut String) {
             "# First compare at the server (certlm.msc, Details, Thumbprint): {thumbprint}"
         );
     }
-    if lines.iter().any(|lines| lines.trust.is_none()) {
+    if kept.others && kept.pins.is_empty() {
         let _ = writeln!(
             out,
-            "# The pool's other servers are trusted already: let their keys stay in this list, and where the\n# file has ca instead, give this server a pool of its own, since keys replace it for all."
+            "# Keys replace ca for every server of the pool, and not all of them were examined:\n# `gatehouse doctor` with the pool's name gives the keys of all that answer."
         );
     }
-    let pins: Vec<String> = papers.iter().map(|paper| format!("\"{}\"", hex(&paper.pin))).collect();
+    let trusted = all.iter().filter_map(|advice| advice.trusted.as_ref());
+    let shown: BTreeSet<_> = trusted.map(|paper| paper.pin).collect();
+    let mut pins: Vec<[u8; 32]> = papers.iter().map(|paper| paper.pin).collect();
+    for pin in shown.iter().chain(kept.pins) {
+        if !pins.contains(pin) {
+            pins.push(*pin);
+        }
+    }
+    if kept.pins.iter().any(|pin| !shown.contains(pin)) {
+        let _ = writeln!(out, "# Take keys out that no server of the pool has any more.");
+    }
+    let pins: Vec<String> = pins.iter().map(|pin| format!("\"{}\"", hex(pin))).collect();
     let _ = writeln!(out, "pin_sha256 = [{}]", pins.join(", "));
     if let Some(paper) = papers.iter().find(|paper| !paper.is_own_issuer) {
         let _ = writeln!(

@@ -21,7 +21,7 @@ mod patients;
 mod tests;
 mod told;
 
-pub use advice::{Advice, Change, Lines, Verdict, advise, file_lines};
+pub use advice::{Advice, Change, Kept, Lines, Verdict, advise, file_lines};
 pub use findings::{FileSays, Findings, Reach, Speaks, Subject, Web};
 pub use look::{Patient, examine};
 pub(super) use patients::site_name;

@@ -37,6 +37,10 @@ pub struct Found {
     pub pool: String,
     /// It is in the file.
     pub in_file: bool,
+    /// The keys that the file knows its servers by.
+    pub pins: Vec<[u8; 32]>,
+    /// The pool in the file has servers beside the one that is meant.
+    pub others: bool,
     /// One for each address of each server.
     pub patients: Vec<Patient>,
     /// Servers whose names have no address, and what to do.
@@ -56,9 +60,17 @@ pub fn patients(config: Option<Config>, what: &str) -> Result<Found, Unknown> {
     };
     let site = config.as_ref().filter(|_| known).and_then(|config| site_name(config, pool.id));
     let (system, authorities) = trusted(&pool)?;
+    let whole = config.as_ref().and_then(|it| it.pools.iter().find(|one| one.id == pool.id));
+    let others = whole.is_some_and(|whole| whole.servers.len() > pool.servers.len());
     let places = places(config, &pool);
-    let mut found =
-        Found { pool: pool.name.clone(), in_file: known, patients: vec![], nameless: vec![] };
+    let mut found = Found {
+        pool: pool.name.clone(),
+        in_file: known,
+        pins: pool.tls.as_ref().map_or_else(Vec::new, |tls| tls.pin_sha256.clone()),
+        others,
+        patients: vec![],
+        nameless: vec![],
+    };
     for (server, addresses) in pool.servers.iter().zip(places) {
         match addresses {
             Ok(addresses) => found.patients.extend(addresses.into_iter().map(|address| {

@@ -89,7 +89,7 @@ fn check(
     let advice = advise(&findings);
     let text = as_text(&findings, &advice, NOW);
     assert_eq!((advice.verdict, advice.profile), (verdict, profile), "{text}");
-    let given = file_lines("web", &[], std::slice::from_ref(&advice));
+    let given = file_lines("web", &[], std::slice::from_ref(&advice), Kept::default());
     assert_eq!(given.as_deref(), lines, "{text}");
     for part in said {
         assert!(text.contains(part), "{part:?} is not in\n{text}");
@@ -290,11 +290,44 @@ fn lines_of_several_servers() {
     old(&mut two);
     two.chain[0].pin = [0x12; 32];
     let all: Vec<Advice> = [&one, &two, &one].into_iter().map(advise).collect();
-    let lines = file_lines("my pool", &["fe01:4443".to_owned()], &all).unwrap();
+    let lines = file_lines("my pool", &["fe01:4443".to_owned()], &all, Kept::default()).unwrap();
     let expected = format!("pin_sha256 = [\"{}\", \"{}\"]\n", "ab".repeat(32), "12".repeat(32));
     assert!(lines.starts_with("[pool.\"my pool\"]\nservers = [\"fe01:4443\"]\n"), "{lines}");
     assert!(lines.contains("[pool.\"my pool\".tls]\nprofile = \"windows-2012r2\"\n"), "{lines}");
     assert!(lines.contains(&expected), "{lines}");
+}
+
+/// A key in the list shuts out whoever is trusted in another way: so all keys are in it.
+#[test]
+fn a_server_with_a_new_key_does_not_shut_the_others_out() {
+    let keyed = |byte: u8, file: Result<(), Distrust>, system: Result<(), Distrust>| {
+        let mut findings = well();
+        findings.chain[0].pin = [byte; 32];
+        (findings.file_trusts, findings.system_trusts) = (Some(file), system);
+        advise(&findings)
+    };
+    let (other, unknown) = (Err(Distrust::OtherKey), Err(Distrust::UnknownIssuer));
+    let new = keyed(0x11, other.clone(), unknown.clone());
+    let fine = keyed(0x22, Ok(()), unknown.clone());
+    let by_system = keyed(0x33, other.clone(), Ok(()));
+    let expect = |all: &[&Advice], kept: Kept<'_>, pins: &[u8], said: &str| {
+        let all: Vec<Advice> = all.iter().map(|advice| (*advice).clone()).collect();
+        let lines = file_lines("web", &[], &all, kept).unwrap();
+        let pins: Vec<String> =
+            pins.iter().map(|pin| format!("\"{}\"", format!("{pin:02x}").repeat(32))).collect();
+        assert!(lines.contains(&format!("\npin_sha256 = [{}]\n", pins.join(", "))), "{lines}");
+        assert_eq!(lines.matches("First compare").count(), 1, "{lines}");
+        assert!(lines.contains(said), "{lines}");
+        let told = lines.contains("not all of them") || lines.contains("Take keys out");
+        assert_eq!(told, !said.is_empty(), "{lines}");
+    };
+    let (none, all) = (Kept::default(), [&fine, &new, &by_system]);
+    expect(&all, none, &[0x11, 0x22, 0x33], "");
+    // Also those of servers that did not answer, or were not asked.
+    let kept = Kept { pins: &[[0x22; 32], [0x44; 32]], others: true };
+    expect(&all, kept, &[0x11, 0x22, 0x33, 0x44], "Take keys out");
+    expect(&[&new, &fine], Kept { pins: &[[0x22; 32]], others: true }, &[0x11, 0x22], "");
+    expect(&[&new], Kept { pins: &[], others: true }, &[0x11], "not all of them");
 }
 
 #[test]

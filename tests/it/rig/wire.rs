@@ -21,6 +21,9 @@ trait Stream: Write + Send {
 
     /// What goes over the network to say `bytes`; the other side waits for it from now on.
     fn seal(&mut self, bytes: &[u8]) -> Vec<u8>;
+
+    /// What goes over the network to change the keys of TLS 1.3, which says nothing to the other side.
+    fn change_keys(&mut self) -> Vec<u8>;
 }
 
 impl Stream for TcpStream {
@@ -39,6 +42,10 @@ impl Stream for TcpStream {
 
     fn seal(&mut self, bytes: &[u8]) -> Vec<u8> {
         bytes.to_vec()
+    }
+
+    fn change_keys(&mut self) -> Vec<u8> {
+        panic!("there are no keys")
     }
 }
 
@@ -74,6 +81,11 @@ macro_rules! tls_stream {
                     self.conn.write_tls(&mut sealed).unwrap();
                 }
                 sealed
+            }
+
+            fn change_keys(&mut self) -> Vec<u8> {
+                self.conn.refresh_traffic_keys().unwrap();
+                self.seal(b"")
             }
         }
     };
@@ -198,6 +210,11 @@ impl Wire {
     /// What goes over the network to say `bytes`, to be sent by [`Self::try_send_sealed`].
     pub(crate) fn seal(&mut self, bytes: impl AsRef<[u8]>) -> Vec<u8> {
         self.stream.seal(bytes.as_ref())
+    }
+
+    /// A record that carries nothing for the other side, to be sent by [`Self::try_send_sealed`].
+    pub(crate) fn change_keys(&mut self) -> Vec<u8> {
+        self.stream.change_keys()
     }
 
     /// Sends a piece of what was sealed.
