@@ -23,6 +23,10 @@ const SAY_PAUSE: Duration = Duration::from_secs(5);
 /// is said that this may not be for their passwords.
 const REFUSED_TOLD: u64 = 5;
 
+/// After that was said it is said no sooner again, whatever log-ins have come to meanwhile: somebody
+/// who guesses passwords while others work there would fill the log.
+const REFUSING_PAUSE: Duration = Duration::from_secs(600);
+
 /// Owned by the control thread.
 #[derive(Debug, Default)]
 pub(super) struct Health {
@@ -38,8 +42,30 @@ struct Known {
     load: Arc<Load>,
     said: Shown,
     say_at: Moment,
-    /// That its log-ins are all refused was said.
-    said_refusing: bool,
+    refusing: Refusing,
+}
+
+/// What was said of log-ins that are all refused.
+#[derive(Clone, Copy, Debug, Default)]
+struct Refusing {
+    said: bool,
+    /// When it may be said.
+    say_at: Moment,
+}
+
+impl Refusing {
+    /// Whether it is to be said now that all are refused, or that they are not any more.
+    fn news(&mut self, refused: u64, now: Moment) -> Option<bool> {
+        let is = refused >= REFUSED_TOLD;
+        if is == self.said || (is && now < self.say_at) {
+            return None;
+        }
+        if is {
+            self.say_at = now + REFUSING_PAUSE;
+        }
+        self.said = is;
+        Some(is)
+    }
 }
 
 /// The clock that health is judged by.
@@ -76,9 +102,9 @@ impl Health {
                     say_now(&asked_anew(name, server.dial.to, probe.fall));
                     said = server.load.shown().0;
                 }
-                let said_refusing = known.is_some_and(|known| known.said_refusing);
+                let refusing = known.map(|known| known.refusing).unwrap_or_default();
                 let load = Arc::clone(&server.load);
-                self.known.insert(key, Known { load, said, say_at, said_refusing });
+                self.known.insert(key, Known { load, said, say_at, refusing });
             }
             if let Some(ask) = ask {
                 self.asks.insert(name.clone(), ask.clone());
@@ -99,9 +125,7 @@ impl Health {
             for server in &pool.servers {
                 let key = (pool.settings.name.clone(), server.dial.to);
                 let Some(known) = self.known.get_mut(&key) else { continue };
-                let refusing = known.load.log_ins_refused() >= REFUSED_TOLD;
-                if refusing != known.said_refusing {
-                    known.said_refusing = refusing;
+                if let Some(refusing) = known.refusing.news(known.load.log_ins_refused(), now) {
                     say_now(&refusing_words(&pool.settings.name, server.dial.to, refusing));
                 }
                 let shown = known.load.shown().0;
@@ -363,5 +387,30 @@ mod tests {
         assert!(done.contains("no other server of the pool may be asked"), "{done}");
         drain(&last, "web", "10.0.0.1:80", false).unwrap();
         assert_eq!(states(&last), "drained, up, drained");
+    }
+
+    #[test]
+    fn passwords_that_are_guessed_while_others_log_in_do_not_fill_the_log() {
+        let load = Load::default();
+        let begin = Moment(1_000_000_000_000);
+        let (mut refusing, mut said) = (Refusing::default(), Vec::new());
+        // An hour: one guess a second, and somebody gets in every ten seconds.
+        for second in 0..3_600 {
+            load.note_log_in(second, second % 10 != 9);
+            let now = begin + Duration::from_secs(second);
+            said.extend(refusing.news(load.log_ins_refused(), now).map(|is| (second, is)));
+        }
+        let expected = (0..6).flat_map(|turn| [(turn * 600 + 4, true), (turn * 600 + 9, false)]);
+        assert_eq!(said, expected.collect::<Vec<_>>());
+        // What it comes to is said.
+        for user in 0..5 {
+            load.note_log_in(user, true);
+        }
+        let news = |refusing: &mut Refusing, second| {
+            refusing.news(load.log_ins_refused(), begin + Duration::from_secs(second))
+        };
+        assert_eq!(news(&mut refusing, 3_603), None);
+        assert_eq!(news(&mut refusing, 3_604), Some(true));
+        assert_eq!(news(&mut refusing, 9_000), None);
     }
 }

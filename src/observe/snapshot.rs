@@ -1,7 +1,7 @@
 //! What is to be seen of the proxy at one moment: put together by the control side, shown as metrics
 //! and as a status.
 
-use std::collections::{BTreeMap, HashSet};
+use std::collections::{BTreeMap, HashMap, HashSet};
 
 use super::counters::Counts;
 use super::tally::{NUMBERS_MAX, Sum, Sums};
@@ -185,6 +185,17 @@ impl SiteNow {
             }
         }
         all
+    }
+}
+
+impl Snapshot {
+    /// The servers of each pool, in their order.
+    pub(super) fn servers_by_pool(&self) -> HashMap<&str, Vec<&ServerNow>> {
+        let mut pools: HashMap<&str, Vec<&ServerNow>> = HashMap::new();
+        for server in &self.servers {
+            pools.entry(&server.pool).or_default().push(server);
+        }
+        pools
     }
 }
 

@@ -190,7 +190,7 @@ impl Status {
             ring_flags: now.ring_flags.clone(),
             listeners: now.listeners.iter().map(ListenerStatus::of).collect(),
             sites: sites(now),
-            pools: now.pools.iter().map(|pool| PoolStatus::of(pool, now)).collect(),
+            pools: PoolStatus::all(now),
             names: now.names.iter().map(NameStatus::of).collect(),
             certificates: now
                 .certificates

@@ -81,10 +81,14 @@ pub struct NameStatus {
 }
 
 impl PoolStatus {
-    pub(super) fn of(name: &str, now: &Snapshot) -> Self {
-        let ours = now.servers.iter().filter(|server| server.pool == name);
-        let servers = ours.filter_map(|server| ServerStatus::of(server, now.now)).collect();
-        Self { name: name.to_owned(), servers }
+    pub(super) fn all(now: &Snapshot) -> Vec<Self> {
+        let by_pool = now.servers_by_pool();
+        let of = |name: &String| {
+            let ours = by_pool.get(name.as_str()).into_iter().flatten();
+            let servers = ours.filter_map(|server| ServerStatus::of(server, now.now)).collect();
+            Self { name: name.clone(), servers }
+        };
+        now.pools.iter().map(of).collect()
     }
 
     /// Servers that are up.
@@ -169,16 +173,17 @@ pub const REFUSES_LOG_INS: &str =
 /// the client was shown (RFC 5929 section 4), which is ours.
 ///
 /// [1]: https://learn.microsoft.com/en-us/dotnet/framework/wcf/feature-details/extended-protection-for-authentication-overview
-pub const REFUSES_NEXT: &str = "if the passwords are right it is probably channel binding: the server sees another certificate than the client. In IIS Manager, at the directory, under Authentication, Windows Authentication, Advanced Settings, set Extended Protection to Off; or let the site show the server's own certificate and key";
+pub const REFUSES_NEXT: &str = "`grep '\"status\":401' /var/log/gatehouse/access.log | tail` shows from where. Addresses of strangers: somebody guesses passwords, `gatehouse keys site.NAME.log_in_guard`. Your own users, with the right passwords: it is probably channel binding, the server sees another certificate than the client. In IIS Manager, at the directory, under Authentication, Windows Authentication, Advanced Settings, set Extended Protection to Off; or let the site show the server's own certificate and key";
 
 /// What is wrong with pools and names, the worst first: pools without a server that is up, names,
 /// single servers. And what needs nobody: servers that were taken out while others serve.
 pub(super) fn pool_troubles(now: &Snapshot) -> (Vec<Trouble>, Vec<Trouble>) {
     let (mut whole, mut single, mut notes) = (Vec::new(), Vec::new(), Vec::new());
+    let by_pool = now.servers_by_pool();
     for name in &now.pools {
-        let servers = now.servers.iter().filter(|server| server.pool == *name);
+        let servers = by_pool.get(name.as_str()).into_iter().flatten();
         let told: Vec<_> = servers
-            .filter_map(|server| Some((server, ServerStatus::of(server, now.now)?)))
+            .filter_map(|&server| Some((server, ServerStatus::of(server, now.now)?)))
             .collect();
         let ill: Vec<_> = told.iter().filter_map(|one| Some((one, one.1.news(now.now)?))).collect();
         single.extend(ending(name, &told));
@@ -222,13 +227,17 @@ fn ending(pool: &str, told: &[(&ServerNow, ServerStatus)]) -> Vec<Trouble> {
         }
     }
     let troubles = by_end.into_values().map(|(days, servers)| {
-        let whose = match servers.as_slice() {
-            [one] => format!("of server {one}"),
-            some => format!("of servers {}", some.join(", ")),
+        let more = servers.len().saturating_sub(SERVERS_TOLD_MAX);
+        let some: Vec<_> = servers.iter().take(SERVERS_TOLD_MAX).copied().collect();
+        let some = some.join(", ");
+        let whose = match (servers.len(), more) {
+            (1, _) => format!("of server {some}"),
+            (_, 0) => format!("of servers {some}"),
+            _ => format!("of servers {some} and {more} more"),
         };
         let when = match days {
-            ..0 => "has ended: connections to it are refused by this box".to_owned(),
-            0 => "ends today: then connections to it are refused by this box".to_owned(),
+            ..0 => "has ended: this box refuses to connect".to_owned(),
+            0 => "ends today: after that this box refuses to connect".to_owned(),
             1 => "ends in 1 day".to_owned(),
             _ => format!("ends in {days} days"),
         };
@@ -312,10 +321,11 @@ fn name_troubles(now: &Snapshot) -> Vec<Trouble> {
 pub(super) fn is_told(now: &Snapshot, failure: &FailureNow) -> bool {
     match failure.word {
         // No server stands in its record.
-        "all_down" => now.pools.iter().any(|pool| {
-            let mut ours = now.servers.iter().filter(|server| server.pool == *pool).peekable();
-            ours.peek().is_some() && ours.all(|server| !server.health.asked)
-        }),
+        "all_down" => {
+            let by_pool = now.servers_by_pool();
+            let mut ours = now.pools.iter().filter_map(|pool| by_pool.get(pool.as_str()));
+            ours.any(|ours| ours.iter().all(|server| !server.health.asked))
+        }
         "no_server" => !now.names.is_empty(),
         _ => failure.party == "upstream" && is_ill(now, &failure.server),
     }

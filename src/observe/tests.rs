@@ -191,7 +191,18 @@ fn what_somebody_has_to_do_something_about() {
     let both = "pool web: the certificate of servers 192.0.2.1:443, 192.0.2.3:443";
     check(shown(29), &[&format!("{both} ends in 29 days")]);
     check(shown(1), &[&format!("{both} ends in 1 day")]);
-    check(shown(-1), &[&format!("{both} has ended: connections to it are refused by this box")]);
+    check(shown(-1), &[&format!("{both} has ended: this box refuses to connect")]);
+    let many = |now: &mut Snapshot| {
+        let first = now.servers[0].clone();
+        let server = |last| ServerNow {
+            address: format!("192.0.2.{last}:443"),
+            certificate_ends: Some(NOW as i64 + 2 * DAY),
+            ..first.clone()
+        };
+        now.servers = (1..=200).map(server).collect();
+    };
+    let some = "pool web: the certificate of servers 192.0.2.1:443, 192.0.2.2:443, 192.0.2.3:443";
+    check(many, &[&format!("{some} and 197 more ends in 2 days")]);
     check(|now| now.clients.0 = 14_399, &[]);
     check(|now| now.clients.0 = 14_400, &["14400 of 16000 are in use: limits.clients_max"]);
     check(

@@ -15,7 +15,7 @@ use crate::exchange::{
     settle_own,
 };
 use crate::http::{Framing, RequestFacts};
-use crate::net::{Block, Machine, Moment};
+use crate::net::{Block, Machine, Moment, Socket};
 use crate::observe::Text;
 use crate::pool::settings::Timeouts;
 use crate::tls::{NO_RENEGOTIATION, OldSuite};

@@ -101,7 +101,7 @@ pub(super) const KEYS: &[Key] = &[
         "Wrong passwords from one address within `window`, of all users together; an IPv6 network of 64 bits counts as one.", "50")
         .when("Raise it when many users come through one address."),
     key("site.*.log_in_guard.window", Kind::Duration, Value("\"30m\""),
-        "After so long without another wrong password a user's are forgotten.", "\"30m\"")
+        "After so long without another wrong password a user's are forgotten; those of an address come off one by one, all of them within this time.", "\"30m\"")
         .when("Not shorter than the directory's `Lockout observation window` (`net accounts /domain` shows it)."),
     key("site.*.log_in_guard.tickets_per_minute", Kind::Number(1, 65_535), Value("120"),
         "POSTs to /webticket and below from one address; Lync's clients log in there.", "600")
